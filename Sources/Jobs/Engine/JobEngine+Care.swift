@@ -1,0 +1,157 @@
+import Foundation
+import Logging
+import Metrics
+import Shared
+import Synchronization
+
+/// Heartbeats, due jobs, lost workers, breakers: what keeps the queue going besides claiming and finishing.
+extension JobEngine {
+    func beatOnTime() async throws {
+        await beatSignal.wait(atMost: settings.heartbeat)
+        try await beat()
+    }
+
+    /// Extends the lease and hears of cancellations. A lost lease stops everything and starts a new incarnation.
+    func beat() async throws {
+        let workerId = state.withLock { $0.workerId }
+        let sentAt = ContinuousClock.now
+        let results: [PostgresRows]
+        do {
+            results = try await database.pipeline([
+                workers.beat(workerId: workerId, lease: settings.lease), store.cancelRequests(workerId: workerId),
+            ])
+        } catch {
+            // No beat got through: fence ourselves before the database gives our jobs away.
+            if lease.remaining <= .zero { running.stopAll(reason: .leaseLost) }
+            throw error
+        }
+        guard !results[0].isEmpty else {
+            logger.error("the lease was lost; starting anew", metadata: ["worker_id": "\(workerId)"])
+            lease.lose()
+            running.stopAll(reason: .leaseLost)
+            return try await register()
+        }
+        lease.extend(from: sentAt, by: settings.lease)
+        for row in results[1] {
+            let (id, token, by) = try row.decode(Int64.self, Int64.self, String?.self)
+            running.stop(id, token: token, reason: .cancelled(by: by))
+        }
+    }
+
+    func promoteOnTime() async throws {
+        let wait = state.withLock { $0.nextDue } ?? settings.poll
+        await dueSignal.wait(atMost: min(max(wait, .milliseconds(1)), settings.poll))
+        var promotion = PostgresJobStore.Promotion()
+        repeat {
+            promotion = try await store.promoteDue(limit: 1000, in: database)
+            wake(promotion.wake)
+        } while promotion.count == 1000 && !Task.isCancelled
+        let nextDue = promotion.nextDue
+        state.withLock { $0.nextDue = nextDue }
+    }
+
+    func enforceDeadlines() async throws {
+        await WakeSignal().wait(atMost: .milliseconds(200))
+        for id in running.enforceDeadlines(grace: .seconds(30)) {
+            logger.error("a job ignores being stopped; its slot stays taken", metadata: ["job_id": "\(id)"])
+        }
+        Gauge(label: "litemaas_worker_running_jobs").record(running.count)
+    }
+
+    func sweepOnTime() async throws {
+        await WakeSignal().wait(atMost: settings.sweep * (0.8 + 0.4 * Double.random(in: 0..<1)))
+        try await sweep()
+    }
+
+    /// Looks for what nobody was left to care for. Safe to run anywhere, any number at once.
+    func sweep() async throws {
+        let lost = try await workers.markLost(in: database)
+        if lost > 0 { logger.warning("workers lost their lease", metadata: ["count": "\(lost)"]) }
+        try await rescue()
+        wake(try await store.sweepBlocked(limit: 1000, in: database))
+        let dependents = try await store.sweepDependents(limit: 1000, in: database)
+        wake(dependents.wake)
+        for id in dependents.failed { await queue.announce(try await queue.failDependent(jobId: id)) }
+        for id in try await store.waitingCancelRequests(limit: 1000, in: database) {
+            await queue.announce(try await queue.cancelLate(jobId: id))
+        }
+        let caredAt = state.withLock { $0.lastPartitionCare }
+        if caredAt.map({ .now - $0 > .seconds(3600) }) ?? true {
+            try await store.maintainPartitions(historyDays: settings.historyDays, in: database)
+            try await workers.forgetOld(in: database)
+            state.withLock { $0.lastPartitionCare = .now }
+        }
+    }
+
+    /// Takes the jobs of lost workers back: another attempt while there are any left, else the dead letters.
+    private func rescue() async throws {
+        var after: Int64 = 0
+        while true {
+            let orphans = try await store.orphans(after: after, limit: 500, in: database)
+            guard let last = orphans.last else { return }
+            after = last.id
+            let error = JobErrorInfo(
+                errorClass: .lost, code: "worker_lost", message: "The worker that ran it died or lost its lease.")
+            let spent = orphans.filter { $0.attempt >= $0.maxAttempts && $0.maxAttempts < RetryPolicy.unlimitedAttempts }
+            let again = orphans.filter { $0.attempt < $0.maxAttempts || $0.maxAttempts == RetryPolicy.unlimitedAttempts }
+            if !again.isEmpty {
+                let batch = again.map {
+                    AgainJob(
+                        id: $0.id, token: $0.token, orderKey: $0.orderKey, delay: .milliseconds(Int.random(in: 1...1000)),
+                        charged: true, error: error)
+                }
+                let result = try await store.putBack(batch, in: database)
+                for id in result.cancelRequested { await queue.announce(try await queue.cancelLate(jobId: id)) }
+                wake(result.wake)
+                dueSignal.ring()
+            }
+            for job in spent {
+                await queue.announce(
+                    try await queue.end(
+                        jobId: job.id, token: job.token, as: .failed, error: error, by: nil, attempted: true))
+            }
+            logger.warning("jobs of lost workers rescued", metadata: ["again": "\(again.count)", "failed": "\(spent.count)"])
+            Counter(label: "litemaas_jobs_rescued_total").increment(by: orphans.count)
+        }
+    }
+
+    func tickBreakers() async throws {
+        await breaker.urgent.wait(atMost: .milliseconds(300))
+        for upstream in try await breaker.tick() {
+            Task { await probe(upstream) }
+        }
+    }
+
+    /// Finds out whether an upstream answers again: with a queued job that only reads, else with a small call.
+    private func probe(_ upstream: Upstream) async {
+        do {
+            let workerId = state.withLock { $0.workerId }
+            let kinds = queue.catalog.handlers.values.filter { $0.isProbeSafe && $0.upstream == upstream }
+            let kindIds = try kinds.map { try store.names.kindId($0.name) }
+            let queueIds = try Set(kinds.map(\.queue)).sorted().map { try store.names.queueId($0) }
+            if !kindIds.isEmpty, !isDraining,
+                let job = try await store.claimProbe(
+                    queueIds: queueIds, upstream: upstream.code, kinds: kindIds, workerId: workerId, in: database)
+            {
+                let once = Once()
+                return start(job, isReserved: false) { [self] error in
+                    if once.claim() { await endProbe(upstream, error: error) }
+                }
+            }
+            var failure: LiteLLMError?
+            do { try await services.litellm.probe() } catch let error as LiteLLMError { failure = error }
+            await endProbe(upstream, error: failure)
+        } catch {
+            // The permit runs out and another worker probes.
+            logger.warning("a probe could not be made", metadata: ["upstream": "\(upstream)", "error": "\(error)"])
+        }
+    }
+
+    private func endProbe(_ upstream: Upstream, error: LiteLLMError?) async {
+        do {
+            try await breaker.probeEnded(upstream, error: error)
+        } catch {
+            logger.warning("a probe's end could not be told", metadata: ["upstream": "\(upstream)", "error": "\(error)"])
+        }
+    }
+}

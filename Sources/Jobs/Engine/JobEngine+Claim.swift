@@ -1,0 +1,107 @@
+import Foundation
+import Logging
+import Metrics
+import Shared
+import Synchronization
+
+extension JobEngine {
+    /// One turn of the claim loop: waits for a ring or the poll, then claims as long as there is work and room.
+    func claimOnRing() async throws {
+        let jitter = 0.9 + 0.2 * Double.random(in: 0..<1)
+        await claimSignal.wait(atMost: settings.poll * jitter)
+        state.withLock { $0.lastTurn = .now }
+        while !Task.isCancelled, try await claimRound() {}
+    }
+
+    /// How long ago the claim loop last turned; for liveness.
+    package var sinceLastTurn: Duration { .now - state.withLock { $0.lastTurn } }
+
+    /// Whether it has been asked to stop.
+    package var isDraining: Bool { state.withLock { $0.isDraining } }
+
+    /// Jobs that run here now.
+    package var runningCount: Int { running.count }
+
+    /// Claims from every lane in one round trip. Returns whether there may be more to claim at once.
+    private func claimRound() async throws -> Bool {
+        let (workerId, lanes, isDraining) = state.withLock { ($0.workerId, $0.lanes, $0.isDraining) }
+        guard !isDraining, lease.remaining > .zero else { return false }
+        var room = running.free(isReserved: false)
+        var wanted: [(index: Int, limit: Int)] = []
+        for (index, lane) in lanes.enumerated() {
+            let rest = max(1, lanes.count - index)
+            let limit =
+                lane.isReserved ? running.free(isReserved: true) : min(room, max(1, (room + rest - 1) / rest))
+            guard limit > 0 else { continue }
+            if !lane.isReserved { room -= limit }
+            wanted.append((index, min(limit, settings.maxClaim)))
+        }
+        guard !wanted.isEmpty else { return false }
+
+        let queries = wanted.map { index, limit in
+            store.claimQuery(
+                lane: lanes[index].lane, limit: limit, workerId: workerId, after: cursor(lanes[index]), kinds: nil)
+        }
+        let results = try await database.pipeline(queries)
+        var isMore = false
+        for ((index, limit), rows) in zip(wanted, results) {
+            let jobs = try rows.map(store.claimed).sorted { ($0.priority, $0.id) < ($1.priority, $1.id) }
+            advance(index, last: jobs.last, isFull: jobs.count == limit)
+            if jobs.count == limit { isMore = true }
+            for job in jobs { start(job, isReserved: lanes[index].isReserved) }
+        }
+        return isMore
+    }
+
+    /// The start of the index once a second: higher priorities and late commits come before the cursor.
+    private func cursor(_ lane: EngineState.Lane) -> PostgresJobStore.ClaimCursor {
+        lane.isReserved || .now - lane.cursorSince > .seconds(1) ? .start : lane.cursor
+    }
+
+    private func advance(_ index: Int, last: ClaimedJob?, isFull: Bool) {
+        state.withLock { state in
+            if .now - state.lanes[index].cursorSince > .seconds(1) { state.lanes[index].cursorSince = .now }
+            if isFull, let last {
+                state.lanes[index].cursor = .init(priority: last.priority, id: last.id)
+            } else {
+                state.lanes[index].cursor = .start
+            }
+        }
+    }
+
+    /// Runs a claimed job as a task of its own; its outcome goes to the finish buffer.
+    func start(_ job: ClaimedJob, isReserved: Bool, probed: (@Sendable (LiteLLMError?) async -> Void)? = nil) {
+        let handler = queue.catalog.handlers[store.names.kindName(job.kindId)]
+        running.begin(job, isReserved: isReserved, timeout: handler?.timeout ?? .seconds(60))
+        let task = Task {
+            let startedAt = ContinuousClock.now
+            let outcome = await runner.run(job, handler: handler, probed: probed)
+            report(outcome, job, kind: handler?.name ?? "unknown", took: .now - startedAt)
+            finished.add(outcome)
+        }
+        running.attach(task, to: job.id)
+    }
+
+    private func report(_ outcome: JobOutcome, _ job: ClaimedJob, kind: String, took: Duration) {
+        let (name, level, error): (String, Logger.Level, JobErrorInfo?) =
+            switch outcome {
+            case .succeeded: ("succeeded", .info, nil)
+            case .again(let again): (again.charged ? "retrying" : "put_back", again.charged ? .warning : .debug, again.error)
+            case .ended(_, _, let state, let error, _): (state.rawValue, .error, error)
+            case .lost: ("lost", .warning, nil)
+            }
+        Counter(label: "litemaas_job_attempts_total", dimensions: [("kind", kind), ("outcome", name)]).increment()
+        Timer(label: "litemaas_job_duration_seconds", dimensions: [("kind", kind)]).recordSeconds(took.inSeconds)
+        guard logger.logLevel <= level else { return }
+        var metadata: Logger.Metadata = [
+            "job_id": "\(job.id)", "kind": "\(kind)", "attempt": "\(job.attempt)", "outcome": "\(name)",
+            "duration_ms": "\(took.inMilliseconds)",
+        ]
+        if let requestId = job.requester.requestId { metadata["request_id"] = "\(requestId)" }
+        if let error {
+            metadata["error_code"] = "\(error.code)"
+            metadata["error"] = "\(error.message)"
+        }
+        logger.log(level: level, "job attempt ended", metadata: metadata)
+    }
+}

@@ -1,0 +1,133 @@
+import Logging
+import Metrics
+import Shared
+import Synchronization
+
+extension JobEngine {
+    /// One turn of the finish loop.
+    func flushOnRing() async throws {
+        if finished.isEmpty { await finished.signal.wait() }
+        try await flush()
+    }
+
+    /// Writes down everything that waits. What cannot be written stays in the buffer, and its slots stay taken; rows
+    /// that somebody holds locked for a moment are tried again a little later, without holding up the others.
+    func flush() async throws {
+        let outcomes = finished.take(settings.maxFlush)
+        guard !outcomes.isEmpty else { return }
+        var pending = outcomes
+        do {
+            var locked: [JobOutcome] = []
+            for part in parts(of: outcomes) {
+                locked += try await write(part)
+                let ids = Set(part.map(\.jobId))
+                pending.removeAll { ids.contains($0.jobId) }
+            }
+            if !locked.isEmpty { retryLater(locked) }
+        } catch {
+            finished.putBack(pending)
+            throw error
+        }
+    }
+
+    /// Plain successes, ordered successes, put-backs; endings one by one, each a transaction with its object.
+    private func parts(of outcomes: [JobOutcome]) -> [[JobOutcome]] {
+        var plain: [JobOutcome] = []
+        var ordered: [JobOutcome] = []
+        var again: [JobOutcome] = []
+        var rest: [[JobOutcome]] = []
+        for outcome in outcomes {
+            switch outcome {
+            case .succeeded(let job) where job.orderKey == nil: plain.append(outcome)
+            case .succeeded: ordered.append(outcome)
+            case .again: again.append(outcome)
+            case .ended, .lost: rest.append([outcome])
+            }
+        }
+        return ([plain, ordered, again] + rest).filter { !$0.isEmpty }
+    }
+
+    /// Writes outcomes of one sort. Returns those whose rows were locked by somebody.
+    private func write(_ outcomes: [JobOutcome]) async throws -> [JobOutcome] {
+        var successes: [FinishedJob] = []
+        var again: [AgainJob] = []
+        for outcome in outcomes {
+            switch outcome {
+            case .succeeded(let job): successes.append(job)
+            case .again(let job): again.append(job)
+            case .lost(let id): release([id])
+            case .ended(let id, let token, let state, let error, let by):
+                let result = try await queue.end(
+                    jobId: id, token: token, as: state, error: error, by: by,
+                    attempted: state == .failed)
+                release([id])
+                await queue.announce(result)
+            }
+        }
+        if !successes.isEmpty {
+            let isOrdered = successes.contains { $0.orderKey != nil }
+            let result =
+                isOrdered
+                ? try await store.finishOrdered(successes, in: database)
+                : try await store.finishPlain(successes, in: database)
+            return try await settle(outcomes, result)
+        }
+        if !again.isEmpty {
+            let result = try await store.putBack(again, in: database)
+            for id in result.cancelRequested { await queue.announce(try await queue.cancelLate(jobId: id)) }
+            return try await settle(outcomes, result)
+        }
+        return []
+    }
+
+    /// Frees the slots of what was written; sorts the rest into locked (try again) and no longer ours (drop).
+    private func settle(_ outcomes: [JobOutcome], _ result: FinishResult) async throws -> [JobOutcome] {
+        release(result.done)
+        if !result.watched.isEmpty { await queue.wakeups.finished(result.watched) }
+        wake(result.wake)
+        let missing = outcomes.filter { !result.done.contains($0.jobId) }
+        guard !missing.isEmpty else { return [] }
+        let owned = try await store.stillOwned(missing.map(\.ownership), in: database)
+        let stale = missing.filter { !owned.contains($0.jobId) }
+        if !stale.isEmpty {
+            Counter(label: "litemaas_job_stale_finishes_total").increment(by: stale.count)
+            logger.warning("outcomes came too late: the jobs are somebody else's", metadata: ["count": "\(stale.count)"])
+            release(stale.map(\.jobId))
+        }
+        return missing.filter { owned.contains($0.jobId) }
+    }
+
+    private func retryLater(_ outcomes: [JobOutcome]) {
+        Task {
+            await WakeSignal().wait(atMost: .milliseconds(10))
+            for outcome in outcomes { finished.add(outcome) }
+        }
+    }
+
+    private func release(_ ids: some Sequence<Int64>) {
+        running.end(ids)
+        claimSignal.ring()
+        state.withLock { $0.idleSignal }.ring()
+    }
+
+    /// Wakes this worker's claimers, and other workers for queues that this one does not serve.
+    func wake(_ queues: Set<Int16>) {
+        guard !queues.isEmpty else { return }
+        claimSignal.ring()
+        let foreign = state.withLock { state in queues.filter { !state.serves($0) } }
+        guard !foreign.isEmpty else { return }
+        Task { for queueId in foreign { await queue.wakeups.ready(queueId) } }
+    }
+}
+
+extension JobOutcome {
+    /// The job and the token under which it is to be written.
+    var ownership: (id: Int64, token: Int64) {
+        switch self {
+        case .succeeded(let job): (job.id, job.token)
+        case .again(let job): (job.id, job.token)
+        case .ended(let id, let token, _, _, _): (id, token)
+        case .lost(let id): (id, -1)
+        }
+    }
+}

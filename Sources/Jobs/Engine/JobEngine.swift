@@ -1,0 +1,228 @@
+import Foundation
+package import Logging
+import ServiceLifecycle
+package import Shared
+import Synchronization
+
+/// A worker: claims jobs, runs them under a lease, writes down how they came out, and cares for the queue.
+///
+/// Any number of engines may work on one database, started and killed in any order. Nothing starts before ``run()``.
+package final class JobEngine: Service {
+    /// Session settings of the engine's connections: a plan made while the table was empty must not be a scan of it,
+    /// and a LIMIT as a parameter must not make the server plan anew at each claim.
+    package static let plannerSettings = [
+        "enable_seqscan": "off", "plan_cache_mode": "force_generic_plan", "jit": "off",
+    ]
+
+    let settings: EngineSettings
+    let services: JobServices
+    let queue: JobQueue
+    let database: PostgresClient
+    let listener: PostgresListener
+    let logger: Logger
+    let incarnation = UUID()
+    let lease = WorkerLease()
+    let running: RunningJobs
+    let finished = FinishBuffer()
+    let claimSignal = WakeSignal()
+    let dueSignal = WakeSignal()
+    let beatSignal = WakeSignal()
+    let breaker: BreakerService
+    let runner: JobRunner
+    let workers = PostgresWorkerStore()
+    let state = Mutex(EngineState())
+
+    var store: PostgresJobStore { queue.store }
+
+    /// - Parameters:
+    ///   - database: the engine's own pool, apart from the domain's so that neither starves the other: at least four
+    ///     connections, with ``plannerSettings``.
+    ///   - listener: listens to ``JobChannel``'s ready, cancel and breakers.
+    package init(
+        settings: EngineSettings, services: JobServices, database: PostgresClient, listener: PostgresListener,
+        logger: Logger
+    ) {
+        self.settings = settings
+        self.services = services
+        self.queue = services.queue
+        self.database = database
+        self.listener = listener
+        self.logger = logger
+        running = RunningJobs(capacity: settings.concurrency, reservedCapacity: settings.reservedConcurrency)
+        let claimSignal = claimSignal
+        breaker = BreakerService(
+            database: database, worker: incarnation, policy: settings.breakerPolicy,
+            probeLimit: settings.probeLimit, logger: logger, reopened: { claimSignal.ring() })
+        runner = JobRunner(
+            catalog: queue.catalog, services: services, store: queue.store, breaker: breaker, lease: lease,
+            running: running, logger: logger, random: { Double.random(in: 0..<1) })
+    }
+
+    /// Works until graceful shutdown: then claims no more, lets running jobs end, cancels what is left after the
+    /// drain time, hands it back uncharged, and returns.
+    package func run() async throws {
+        try await queue.prepare()
+        try await register()
+        queue.wakeups.listenLocally { [weak self] queueId in
+            guard let self else { return }
+            guard let queueId else { return dueSignal.ring() }
+            if state.withLock({ $0.serves(queueId) }) { claimSignal.ring() }
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await self.loop("claim") { try await self.claimOnRing() } }
+            group.addTask { await self.loop("finish") { try await self.flushOnRing() } }
+            group.addTask { await self.loop("heartbeat") { try await self.beatOnTime() } }
+            group.addTask { await self.loop("due") { try await self.promoteOnTime() } }
+            group.addTask { await self.loop("breaker") { try await self.tickBreakers() } }
+            group.addTask { await self.loop("sweep") { try await self.sweepOnTime() } }
+            group.addTask { await self.loop("deadlines") { try await self.enforceDeadlines() } }
+            group.addTask { await self.hear() }
+            group.addTask {
+                // Thrown by cancellation only, which ends the wait as well.
+                do { try await gracefulShutdown() } catch {}
+                await self.drain()
+            }
+            // Only the drain ends by itself.
+            try await group.next()
+            group.cancelAll()
+        }
+        await signOff()
+    }
+
+    /// Repeats `turn` until cancelled; an error waits, is logged, and never ends the engine.
+    private func loop(_ name: String, _ turn: @Sendable () async throws -> Void) async {
+        var failures = 0
+        let backoff = Backoff(initial: .milliseconds(100), cap: .seconds(5))
+        while !Task.isCancelled {
+            do {
+                try await turn()
+                failures = 0
+            } catch {
+                if Task.isCancelled { return }
+                failures += 1
+                logger.warning(
+                    "engine loop failed", metadata: ["loop": "\(name)", "failures": "\(failures)", "error": "\(error)"])
+                await WakeSignal().wait(atMost: backoff.ceiling(afterAttempt: failures))
+            }
+        }
+    }
+
+    /// Takes a row and a lease as a new incarnation, and learns which lanes to serve.
+    func register() async throws {
+        let names = store.names
+        let served = settings.queues ?? queue.catalog.queues
+        var lanes: [EngineState.Lane] = []
+        for queueName in served {
+            let queueId = try names.queueId(queueName)
+            let isProtected = try await store.isProtected(queueId: queueId, in: database)
+            let upstreams = Set(
+                queue.catalog.handlers.values.filter { $0.queue == queueName }.map { $0.upstream?.code ?? 0 })
+            for upstream in upstreams.sorted() {
+                lanes.append(.init(lane: JobLane(queueId: queueId, upstream: upstream), isReserved: isProtected))
+            }
+        }
+        // Protected lanes first: what is left goes to the others.
+        lanes.sort { ($0.isReserved ? 0 : 1, $0.lane.queueId, $0.lane.upstream) < ($1.isReserved ? 0 : 1, $1.lane.queueId, $1.lane.upstream) }
+        let registration = WorkerRegistration(
+            incarnation: UUID(), name: settings.name, host: ProcessInfo.processInfo.hostName,
+            pid: ProcessInfo.processInfo.processIdentifier, version: settings.version, queues: served,
+            kinds: queue.catalog.names, capacity: Int32(settings.concurrency), lease: settings.lease)
+        let sentAt = ContinuousClock.now
+        let workerId = try await workers.register(registration, in: database)
+        lease.extend(from: sentAt, by: settings.lease)
+        state.withLock { state in
+            state.workerId = workerId
+            state.lanes = lanes
+        }
+        logger.info("worker registered", metadata: ["worker_id": "\(workerId)", "queues": "\(served)"])
+        claimSignal.ring()
+    }
+
+    /// Passes wake-ups on to the loops.
+    private func hear() async {
+        for await event in listener.events() {
+            switch event {
+            case .mayHaveMissed:
+                claimSignal.ring()
+                dueSignal.ring()
+                beatSignal.ring()
+                breaker.urgent.ring()
+            case .notification(let channel, let payload):
+                hear(channel, payload)
+            }
+        }
+    }
+
+    private func hear(_ channel: String, _ payload: String) {
+        switch channel {
+        case JobChannel.ready:
+            let queues = payload.split(separator: ",").compactMap { Int16($0) }
+            if queues.contains(0) { dueSignal.ring() }
+            if state.withLock({ state in queues.contains { state.serves($0) } }) { claimSignal.ring() }
+        case JobChannel.cancel:
+            if payload == String(state.withLock({ $0.workerId })) { beatSignal.ring() }
+        case JobChannel.breakers: breaker.urgent.ring()
+        default: break
+        }
+    }
+
+    private func drain() async {
+        state.withLock { $0.isDraining = true }
+        do {
+            let workerId = state.withLock { $0.workerId }
+            try await workers.setState(.draining, workerId: workerId, in: database)
+        } catch {
+            logger.warning("the worker could not be shown as draining", metadata: ["error": "\(error)"])
+        }
+        await waitUntilIdle(atMost: settings.drain)
+        if running.count > 0 {
+            logger.notice("stopping jobs that did not end in time", metadata: ["count": "\(running.count)"])
+            running.stopAll(reason: .shutdown)
+            await waitUntilIdle(atMost: settings.hardStop)
+        }
+    }
+
+    private func waitUntilIdle(atMost limit: Duration) async {
+        let deadline = ContinuousClock.now + limit
+        while running.count > 0, deadline > .now, !Task.isCancelled {
+            await state.withLock({ $0.idleSignal }).wait(atMost: min(deadline - .now, .milliseconds(200)))
+        }
+    }
+
+    /// The last write: what was not finished is rescued by others as soon as the row says so.
+    private func signOff() async {
+        running.stopAll(reason: .shutdown)
+        let workerId = state.withLock { $0.workerId }
+        do {
+            // Not a child of a task that may be cancelled already: this write must still happen, within its own limits.
+            try await Task { [database, workers] in
+                try await self.flush()
+                try await workers.setState(.stopped, workerId: workerId, in: database)
+            }.value
+        } catch {
+            logger.warning("the worker could not sign off", metadata: ["error": "\(error)"])
+        }
+    }
+}
+
+/// What the engine's loops share.
+struct EngineState: Sendable {
+    struct Lane: Sendable {
+        var lane: JobLane
+        var isReserved: Bool
+        var cursor = PostgresJobStore.ClaimCursor.start
+        var cursorSince: ContinuousClock.Instant = .now
+    }
+
+    var workerId: Int32 = 0
+    var lanes: [Lane] = []
+    var isDraining = false
+    /// Rings when a job has ended; for the drain.
+    let idleSignal = WakeSignal()
+    var lastTurn: ContinuousClock.Instant = .now
+    /// How long until the next waiting job is due, as of the last look.
+    var nextDue: Duration?
+    var lastPartitionCare: ContinuousClock.Instant?
+
+    func serves(_ queueId: Int16) -> Bool { lanes.contains { $0.lane.queueId == queueId } }
+}

@@ -1,0 +1,119 @@
+import Shared
+import Synchronization
+
+/// Why a running job is told to stop.
+enum StopReason: Sendable, Equatable {
+    case timeout
+    case cancelled(by: String?)
+    case shutdown
+    case leaseLost
+}
+
+/// The jobs this worker holds. A slot is free again once the end of its job has been written down.
+final class RunningJobs: Sendable {
+    private struct Entry {
+        var token: Int64
+        var isReserved: Bool
+        var task: Task<Void, Never>?
+        var deadline: ContinuousClock.Instant
+        var stop: StopReason?
+        var isFinishing = false
+    }
+    private struct State {
+        var entries: [Int64: Entry] = [:]
+        var reserved = 0
+    }
+    private let state = Mutex(State())
+    /// Slots of ordinary jobs.
+    let capacity: Int
+    /// Further slots that only protected queues (revocations) may use.
+    let reservedCapacity: Int
+
+    init(capacity: Int, reservedCapacity: Int) {
+        self.capacity = capacity
+        self.reservedCapacity = reservedCapacity
+    }
+
+    var count: Int { state.withLock { $0.entries.count } }
+
+    /// How many more jobs may be claimed.
+    func free(isReserved: Bool) -> Int {
+        state.withLock { state in
+            let all = capacity + reservedCapacity - state.entries.count
+            if isReserved { return max(0, all) }
+            return max(0, min(all, capacity - (state.entries.count - state.reserved)))
+        }
+    }
+
+    func begin(_ job: ClaimedJob, isReserved: Bool, timeout: Duration) {
+        state.withLock { state in
+            state.entries[job.id] = Entry(
+                token: job.token, isReserved: isReserved, task: nil, deadline: .now + timeout, stop: nil)
+            if isReserved { state.reserved += 1 }
+        }
+    }
+
+    /// Hands the job's task over; one that was told to stop meanwhile is cancelled at once.
+    func attach(_ task: Task<Void, Never>, to id: Int64) {
+        let isStopped = state.withLock { state in
+            state.entries[id]?.task = task
+            return state.entries[id]?.stop != nil
+        }
+        if isStopped { task.cancel() }
+    }
+
+    /// The handler has returned; from now on it is too late to stop it. Returns why it was told to stop, if it was.
+    func finishing(_ id: Int64) -> StopReason? {
+        state.withLock { state in
+            state.entries[id]?.isFinishing = true
+            return state.entries[id]?.stop
+        }
+    }
+
+    func end(_ ids: some Sequence<Int64>) {
+        state.withLock { state in
+            for id in ids {
+                guard let entry = state.entries.removeValue(forKey: id) else { continue }
+                if entry.isReserved { state.reserved -= 1 }
+            }
+        }
+    }
+
+    /// Tells one job to stop, if this attempt still runs.
+    func stop(_ id: Int64, token: Int64, reason: StopReason) {
+        let task = state.withLock { state -> Task<Void, Never>? in
+            guard let entry = state.entries[id], entry.token == token, !entry.isFinishing, entry.stop == nil else {
+                return nil
+            }
+            state.entries[id]?.stop = reason
+            return entry.task
+        }
+        task?.cancel()
+    }
+
+    func stopAll(reason: StopReason) {
+        for (id, token) in state.withLock({ $0.entries.map { ($0.key, $0.value.token) } }) {
+            stop(id, token: token, reason: reason)
+        }
+    }
+
+    /// Stops what has run past its time. Returns the jobs that ignored being stopped for `grace`.
+    func enforceDeadlines(grace: Duration) -> [Int64] {
+        let now = ContinuousClock.now
+        let (late, stuck) = state.withLock { state in
+            (
+                state.entries.filter { $0.value.deadline <= now && $0.value.stop == nil && !$0.value.isFinishing },
+                state.entries.filter { $0.value.stop != nil && !$0.value.isFinishing && $0.value.deadline + grace <= now }
+            )
+        }
+        for (id, entry) in late { stop(id, token: entry.token, reason: .timeout) }
+        return stuck.map(\.key)
+    }
+}
+
+extension RunningJobs {
+    /// Lets a job's time be over now; for tests.
+    func expire(_ id: Int64) {
+        state.withLock { $0.entries[id]?.deadline = .now }
+    }
+}

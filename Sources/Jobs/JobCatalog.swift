@@ -1,0 +1,30 @@
+import Foundation
+import Shared
+
+/// Every kind of job a process knows, by name.
+package struct JobCatalog: Sendable {
+    let handlers: [String: JobHandler]
+
+    /// - Precondition: no two kinds share a name.
+    package init(_ kinds: [any JobKind.Type]) {
+        var handlers: [String: JobHandler] = [:]
+        for kind in kinds {
+            let handler = Self.handler(kind)
+            precondition(handlers[handler.name] == nil, "two job kinds are named \(handler.name)")
+            handlers[handler.name] = handler
+        }
+        self.handlers = handlers
+    }
+
+    /// The names of all kinds, sorted.
+    package var names: [String] { handlers.keys.sorted() }
+
+    /// The queues these kinds run in, sorted.
+    package var queues: [String] { Set(handlers.values.map(\.queue)).sorted() }
+
+    private static func handler<Kind: JobKind>(_ kind: Kind.Type) -> JobHandler { JobHandler(kind) }
+}
+
+enum JSONBytes {
+    static func data(_ text: String) -> Data { Data(text.utf8) }
+}

@@ -1,0 +1,25 @@
+package import Shared
+
+/// Limits and waits of the provisioning kinds.
+package struct ProvisioningSettings: Sendable {
+    /// How long a verified key's sealed secret is kept for a repeated answer.
+    package var secretRetention: Duration = .seconds(15 * 60)
+    /// How long after the last possible create attempt a revoked key stays blocked before it is deleted in LiteLLM.
+    package var deleteGrace: Duration = .seconds(10 * 60)
+    /// Active keys one user may hold.
+    package var maxActiveKeysPerUser = 10
+    /// The part of the known models that may vanish in one listing before it is doubted; 0...1.
+    package var modelShrinkLimit = 0.5
+    /// How long after midnight UTC a day still takes late spend.
+    package var usageGrace: Duration = .seconds(2 * 3600)
+
+    /// The defaults.
+    package init() {}
+
+    /// As configured.
+    package init(_ configuration: AppConfiguration) {
+        secretRetention = configuration.keys.secretRetention
+        deleteGrace = configuration.keys.deleteGrace
+        maxActiveKeysPerUser = configuration.keys.maxPerUser
+    }
+}

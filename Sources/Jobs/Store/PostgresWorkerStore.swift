@@ -1,0 +1,66 @@
+import Foundation
+import Shared
+
+/// A worker incarnation to register.
+struct WorkerRegistration: Sendable {
+    var incarnation: UUID
+    var name: String
+    var host: String
+    var pid: Int32
+    var version: String
+    var queues: [String]
+    var kinds: [String]
+    var capacity: Int32
+    var lease: Duration
+}
+
+/// The SQL of `job_workers`: one row per incarnation, whose lease covers all its jobs.
+struct PostgresWorkerStore: Sendable {
+    enum State: Int16 {
+        case active = 0
+        case draining = 1
+        case lost = 2
+        case stopped = 3
+    }
+
+    func register(_ worker: WorkerRegistration, in executor: any PostgresExecutor) async throws -> Int32 {
+        let rows = try await executor.query(
+            """
+            insert into job_workers (incarnation, name, host, pid, version, queues, kinds, capacity, lease_until)
+            values (\(worker.incarnation), \(worker.name), \(worker.host), \(worker.pid), \(worker.version),
+                \(worker.queues), \(worker.kinds), \(worker.capacity),
+                now() + \(worker.lease.inSeconds) * interval '1 second')
+            returning id
+            """)
+        guard let row = rows.first else { throw JobQueueError.unknownQueue("job_workers") }
+        return try row.decode(Int32.self)
+    }
+
+    /// Extends the lease. No row: the lease was lost, and everything this incarnation runs is somebody else's now.
+    func beat(workerId: Int32, lease: Duration) -> PostgresQuery {
+        """
+        update job_workers set beat_at = now(), lease_until = now() + \(lease.inSeconds) * interval '1 second'
+        where id = \(workerId) and state in (0, 1) returning state
+        """
+    }
+
+    func setState(_ state: State, workerId: Int32, in executor: any PostgresExecutor) async throws {
+        try await executor.query("update job_workers set state = \(state.rawValue) where id = \(workerId) and state <> 2")
+    }
+
+    /// Marks workers whose lease has run out on the database's clock. Returns how many.
+    func markLost(in executor: any PostgresExecutor) async throws -> Int {
+        try await executor.query(
+            "update job_workers set state = 2 where state in (0, 1) and lease_until < now() returning id"
+        ).count
+    }
+
+    /// Forgets workers that have been gone for a day and own no job.
+    func forgetOld(in executor: any PostgresExecutor) async throws {
+        try await executor.query(
+            """
+            delete from job_workers w where w.state in (2, 3) and w.beat_at < now() - interval '1 day'
+              and not exists (select from jobs j where j.state = 1 and j.worker_id = w.id)
+            """)
+    }
+}

@@ -1,0 +1,143 @@
+/// Addresses, origins and proxies of the HTTP servers.
+package struct ServerConfiguration: Sendable {
+    /// `HOST`.
+    package let host: String
+    /// `PORT`: the API's.
+    package let port: Int
+    /// `WORKER_PORT`: the worker's health and metrics.
+    package let workerPort: Int
+    /// `PUBLIC_URL` without a slash at the end, or `http://localhost:` and the port.
+    package let publicURL: String
+    /// `CORS_ORIGIN`.
+    package let corsOrigins: [String]
+    /// `TRUSTED_PROXIES`.
+    package let trustedProxies: [IPNetwork]
+
+    init(_ reader: inout SettingsReader) {
+        host = reader.read(SettingsList.host)
+        port = reader.read(SettingsList.port)
+        workerPort = reader.read(SettingsList.workerPort)
+        publicURL = reader.read(SettingsList.publicURL) ?? "http://localhost:\(port)"
+        corsOrigins = reader.read(SettingsList.corsOrigins)
+        trustedProxies = reader.read(SettingsList.trustedProxies)
+    }
+}
+
+/// Sign-in and access.
+package struct AuthConfiguration: Sendable {
+    /// `JWT_SECRET`.
+    package let jwtSecret: Secret
+    /// `JWT_EXPIRES_IN`.
+    package let jwtLifetime: Duration
+    /// `MOCK_AUTH`; never true in production.
+    package let mockAuth: Bool
+    /// `ADMIN_BOOTSTRAP_USERS`: user names or e-mail addresses.
+    package let bootstrapAdmins: [String]
+    /// `ADMIN_API_KEYS`.
+    package let adminAPIKeys: [Secret]
+
+    init(_ reader: inout SettingsReader, environment: AppEnvironment) {
+        jwtSecret = reader.read(SettingsList.jwtSecret)
+        jwtLifetime = reader.read(SettingsList.jwtLifetime)
+        mockAuth = reader.read(SettingsList.mockAuth)
+        bootstrapAdmins = reader.read(SettingsList.bootstrapAdmins)
+        adminAPIKeys = reader.read(SettingsList.adminAPIKeys)
+        if mockAuth, environment == .production {
+            reader.refuse(
+                SettingsList.mockAuth.definition, "is true while APP_ENV is production: anybody could sign in",
+                fix: "set it to false or leave it out")
+        }
+    }
+}
+
+/// What a new user gets.
+package struct NewUserConfiguration: Sendable {
+    /// `DEFAULT_USER_ROLES`: `user`, `readonly`, `admin-readonly`, `admin`.
+    package let roles: [String]
+    /// `DEFAULT_USER_MAX_BUDGET`.
+    package let maxBudget: Double
+    /// `DEFAULT_USER_TPM_LIMIT`.
+    package let tpmLimit: Int
+    /// `DEFAULT_USER_RPM_LIMIT`.
+    package let rpmLimit: Int
+
+    init(_ reader: inout SettingsReader) {
+        roles = reader.read(SettingsList.defaultRoles)
+        maxBudget = reader.read(SettingsList.defaultBudget)
+        tpmLimit = reader.read(SettingsList.defaultTPM)
+        rpmLimit = reader.read(SettingsList.defaultRPM)
+    }
+}
+
+/// Keys and the secrets at rest.
+package struct KeyConfiguration: Sendable {
+    /// Made of `SECRETS_KEYS`; one with a random key where a process does not need it.
+    package let sealer: Sealer
+    /// `SECRET_RETENTION_MINUTES`.
+    package let secretRetention: Duration
+    /// `KEY_REVEAL_ENABLED`.
+    package let revealEnabled: Bool
+    /// `KEY_DELETE_GRACE_MINUTES`.
+    package let deleteGrace: Duration
+    /// `MAX_KEYS_PER_USER`.
+    package let maxPerUser: Int
+
+    init(_ reader: inout SettingsReader) {
+        sealer = reader.read(SettingsList.secretsKeys)
+        secretRetention = reader.read(SettingsList.secretRetention)
+        revealEnabled = reader.read(SettingsList.keyReveal)
+        deleteGrace = reader.read(SettingsList.keyDeleteGrace)
+        maxPerUser = reader.read(SettingsList.maxKeysPerUser)
+    }
+}
+
+/// The worker.
+package struct WorkerConfiguration: Sendable {
+    /// `WORKER_CONCURRENCY`.
+    package let concurrency: Int
+    /// `WORKER_QUEUES`; empty for all.
+    package let queues: [String]
+    /// `WORKER_LEASE_SECONDS`.
+    package let lease: Duration
+    /// `WORKER_HEARTBEAT_SECONDS`; at most a third of the lease.
+    package let heartbeat: Duration
+    /// `WORKER_DRAIN_SECONDS`.
+    package let drain: Duration
+    /// `HISTORY_RETENTION_DAYS`.
+    package let historyRetention: Duration
+
+    init(_ reader: inout SettingsReader, litellmTimeout: Duration) {
+        concurrency = reader.read(SettingsList.workerConcurrency)
+        queues = reader.read(SettingsList.workerQueues)
+        lease = reader.read(SettingsList.workerLease)
+        heartbeat = reader.read(SettingsList.workerHeartbeat)
+        drain = reader.read(SettingsList.workerDrain)
+        historyRetention = reader.read(SettingsList.historyRetention)
+        check(&reader, litellmTimeout: litellmTimeout)
+    }
+
+    private func check(_ reader: inout SettingsReader, litellmTimeout: Duration) {
+        if heartbeat * 3 > lease {
+            reader.refuse(
+                SettingsList.workerHeartbeat.definition,
+                "is \(heartbeat.inWords), more than a third of WORKER_LEASE_SECONDS, which is \(lease.inWords): one "
+                    + "lost report would cost a living worker its jobs",
+                fix: "set it to at most \(lease.components.seconds / 3), or raise WORKER_LEASE_SECONDS")
+        }
+        // No call starts that could outlive the lease, and the lease is a heartbeat or two old when one starts.
+        let longest = litellmTimeout + heartbeat * 2 + .seconds(1)
+        if lease < longest {
+            reader.refuse(
+                SettingsList.workerLease.definition,
+                "is \(lease.inWords), too short for calls of LITELLM_TIMEOUT, which is \(litellmTimeout.inWords): "
+                    + "none could start",
+                fix: "set it to at least \(Int(longest.inSeconds.rounded(.up))), or lower LITELLM_TIMEOUT")
+        }
+    }
+}
+
+extension Duration {
+    fileprivate var inWords: String {
+        inMilliseconds % 1000 == 0 ? "\(inMilliseconds / 1000) s" : "\(inMilliseconds) ms"
+    }
+}

@@ -1,0 +1,104 @@
+extension SettingsList {
+    // MARK: Sign-in and access
+
+    static let jwtSecret = Setting(
+        "JWT_SECRET", .secret(minimumBytes: 32), default: Secret(""), .auth, usedBy: [.api], requiredBy: [.api],
+        generator: "openssl rand -base64 48", "Signs the session tokens; the same for all API processes.")
+    static let jwtLifetime = Setting(
+        "JWT_EXPIRES_IN", .duration(.seconds, 60...2_592_000), default: .seconds(86_400), .auth, usedBy: [.api],
+        example: "24h", "How long a session token is good for.")
+    static let mockAuth = Setting(
+        "MOCK_AUTH", aliases: ["OAUTH_MOCK_ENABLED"], .boolean, default: false, .auth, usedBy: [.api],
+        "Lets anybody sign in as one of the built-in users. For development only; refused with `APP_ENV=production`.")
+    static let bootstrapAdmins = Setting(
+        "ADMIN_BOOTSTRAP_USERS", aliases: ["INITIAL_ADMIN_USERS"], .list(of: "user names or e-mail addresses"),
+        default: [], .auth, usedBy: [.api], example: "alice,bob@example.com",
+        "Users who become administrators when they sign in.")
+    static let adminAPIKeys = Setting(
+        "ADMIN_API_KEYS", .secrets(prefix: "ltm_admin_", minimumBytes: 32), default: [], .auth, usedBy: [.api],
+        "Service tokens with the rights of an administrator.")
+
+    static let auth =
+        [
+            jwtSecret.definition, jwtLifetime.definition, mockAuth.definition, bootstrapAdmins.definition,
+            adminAPIKeys.definition,
+        ] + oauth
+
+    private static let oauth: [SettingDefinition] = [
+        .unread(
+            "OAUTH_CLIENT_ID", .auth, .reserved("sign-in through OAuth"), example: "litemaas",
+            "The client id at the sign-in provider."),
+        .unread(
+            "OAUTH_CLIENT_SECRET", .auth, .reserved("sign-in through OAuth"), isSecret: true, example: "",
+            "The client's secret."),
+        .unread(
+            "OAUTH_ISSUER", .auth, .reserved("sign-in through OAuth"), example: "https://sso.example.com",
+            "The provider's base URL."),
+        .unread(
+            "OAUTH_CALLBACK_URL", .auth, .reserved("sign-in through OAuth"),
+            example: "https://litemaas.example.com/api/auth/callback",
+            "Where the provider sends users back to; must be registered there."),
+        .unread(
+            "OPENSHIFT_API_URL", .auth, .reserved("sign-in through OAuth"), example: "https://api.cluster.example:6443",
+            "The cluster's API, for users and groups."),
+        .unread(
+            "ALLOW_DEV_TOKENS", .auth, .withoutEffect("tokens without a sign-in exist only with `MOCK_AUTH=true`"),
+            example: "false", "Whether tokens could be had without a sign-in outside development."),
+        .unread(
+            "ALLOWED_FRONTEND_ORIGINS", .auth, .withoutEffect("no origin is let in without a sign-in"),
+            example: "localhost:3000", "Origins that were let in without a sign-in."),
+    ]
+
+    // MARK: New users
+
+    static let defaultRoles = Setting(
+        "DEFAULT_USER_ROLES", .list(of: "roles (user, readonly, admin-readonly, admin)", element: role),
+        default: ["user"], .users, usedBy: [.api], "Roles of a user who signs in for the first time.")
+    static let defaultBudget = Setting(
+        "DEFAULT_USER_MAX_BUDGET", .number(0...1_000_000_000), default: 100, .users, usedBy: [.api],
+        "The budget of a new user, in LiteLLM's currency.")
+    static let defaultTPM = Setting(
+        "DEFAULT_USER_TPM_LIMIT", .integer(0...1_000_000_000), default: 100_000, .users, usedBy: [.api],
+        "Tokens per minute of a new user.")
+    static let defaultRPM = Setting(
+        "DEFAULT_USER_RPM_LIMIT", .integer(0...1_000_000_000), default: 120, .users, usedBy: [.api],
+        "Requests per minute of a new user.")
+
+    static let users = [
+        defaultRoles.definition, defaultBudget.definition, defaultTPM.definition, defaultRPM.definition,
+    ]
+
+    // MARK: Keys and secrets
+
+    static let secretsKeys = Setting(
+        "SECRETS_KEYS", .sealer, default: .ephemeral(), .keys, requiredBy: [.api, .worker],
+        generator: "echo \"k1:$(openssl rand -base64 32)\"",
+        "Keys that encrypt secrets at rest. The first one seals, all open: to replace a key, put the new one in front.")
+    static let secretRetention = Setting(
+        "SECRET_RETENTION_MINUTES", .duration(.minutes, 1...10_080), default: .seconds(15 * 60), .keys,
+        "How long a new key's secret is kept (sealed) to answer a repeated request.")
+    static let keyReveal = Setting(
+        "KEY_REVEAL_ENABLED", .boolean, default: false, .keys,
+        "Whether sealed secrets of keys are kept for good, so that owners can see them again.")
+    static let keyDeleteGrace = Setting(
+        "KEY_DELETE_GRACE_MINUTES", .duration(.minutes, 1...1440), default: .seconds(10 * 60), .keys,
+        usedBy: [.worker],
+        "How long a revoked key stays blocked in LiteLLM before it is deleted there.")
+    static let maxKeysPerUser = Setting(
+        "MAX_KEYS_PER_USER", .integer(1...100_000), default: 10, .keys, usedBy: [.api],
+        "How many active keys one user may have.")
+
+    static let keys = [
+        secretsKeys.definition, secretRetention.definition, keyReveal.definition, keyDeleteGrace.definition,
+        maxKeysPerUser.definition,
+    ]
+
+    /// A role's name as the API writes it.
+    @Sendable private static func role(_ text: String) throws(SettingRefusal) -> String {
+        switch text {
+        case "adminReadonly", "admin-readonly": return "admin-readonly"
+        case "admin", "user", "readonly": return text
+        default: throw SettingRefusal()
+        }
+    }
+}

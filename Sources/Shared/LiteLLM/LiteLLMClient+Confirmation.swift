@@ -1,0 +1,77 @@
+import Foundation
+
+/// Second reads: an outage of LiteLLM's database shows as 400, 401 and a team's 404, which mean something else when
+/// the database is there.
+extension LiteLLMClient {
+    /// The verdict once its confirmation was sought: itself, or a retryable one where the second read disagrees.
+    func confirmed(_ verdict: LiteLLMVerdict) async throws -> LiteLLMVerdict {
+        switch verdict.confirmation {
+        case .none: return verdict
+        case .probe: return try await ifDatabaseAnswers(verdict)
+        case .masterKey: return try await ifMasterKeyIsRefusedAgain(verdict)
+        case .teamAbsent(let id): return try await ifTeamIsNotListed(verdict, id: id)
+        }
+    }
+
+    private func ifDatabaseAnswers(_ verdict: LiteLLMVerdict) async throws -> LiteLLMVerdict {
+        let second = try await outcome(of: .probe) {
+            try JSON.decoder.decode(KeyCountAnswer.self, from: Data($0.body))
+        }
+        switch second {
+        case .success: return verdict
+        case .failure(let second): return unconfirmed(verdict, by: second)
+        }
+    }
+
+    private func ifMasterKeyIsRefusedAgain(_ verdict: LiteLLMVerdict) async throws -> LiteLLMVerdict {
+        var call = LiteLLMCall.probe
+        call.confirmsMasterKey = true
+        guard case .failure(let refusal) = try await outcome(of: call, decode: { _ in }) else {
+            return unconfirmed(verdict, by: nil)
+        }
+        let agrees = refusal.error.code == LiteLLMError.Code.masterKeyRefused
+        return agrees ? verdict : unconfirmed(verdict, by: refusal)
+    }
+
+    private func ifTeamIsNotListed(_ verdict: LiteLLMVerdict, id: String) async throws -> LiteLLMVerdict {
+        switch try await teamsListed(id: id) {
+        case .success(let teams):
+            return teams.contains { $0.id == id } ? unconfirmed(verdict, by: nil) : verdict
+        case .failure(let second):
+            return unconfirmed(verdict, by: second)
+        }
+    }
+
+    /// Teams of that id by a kind of read that cannot take an outage for an absence.
+    private func teamsListed(id: String) async throws -> LiteLLMOutcome<[LiteLLMTeam]> {
+        let query = [("team_id", id), ("page", "1"), ("page_size", "10")]
+        let paged = try await outcome(of: .get("/v2/team/list", query, about: .health)) {
+            try JSON.decoder.decode(TeamListAnswer.self, from: Data($0.body)).teams
+        }
+        // Releases without that route have only the complete list.
+        guard case .failure(let verdict) = paged, verdict.error.httpStatus == 404 || verdict.error.httpStatus == 405
+        else { return paged }
+        return try await outcome(of: .get("/team/list", about: .health)) {
+            try JSON.decoder.decode(TeamListAnswer.self, from: Data($0.body)).teams
+        }
+    }
+
+    /// The second read failed in its own way, which is then the better explanation, or contradicts the first answer.
+    private func unconfirmed(_ verdict: LiteLLMVerdict, by second: LiteLLMVerdict?) -> LiteLLMVerdict {
+        if let second, second.error.kind == .retryable, second.confirmation == .none {
+            var error = second.error
+            // The second one was a read; what is unknown is what the first one did.
+            error.outcomeUnknown = verdict.error.outcomeUnknown
+            return LiteLLMVerdict(error: error)
+        }
+        return LiteLLMVerdict(
+            error: LiteLLMError(
+                .retryable, code: LiteLLMError.Code.unconfirmed, httpStatus: verdict.error.httpStatus,
+                message: "\(verdict.error.message), but a second read does not agree", countsForBreaker: true))
+    }
+}
+
+extension LiteLLMCall {
+    /// The cheapest call that needs both the master key and the database.
+    static let probe = LiteLLMCall.get("/key/list", [("page", "1"), ("size", "1")], about: .health)
+}

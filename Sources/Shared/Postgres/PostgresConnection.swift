@@ -1,0 +1,110 @@
+import Synchronization
+
+/// A connection lent to one caller; every use of it ends with the closure it was lent to.
+package struct PostgresConnection: PostgresExecutor {
+    let lease: PostgresLease
+
+    /// Runs one statement. See `PostgresExecutor.query`.
+    @discardableResult
+    package func query(_ query: PostgresQuery) async throws -> PostgresRows {
+        try await self.query(query, timeout: lease.settings.statementTimeout)
+    }
+
+    /// Runs one statement with a limit of its own; nil is no limit on this side. In session mode the server's limit,
+    /// a second above the setting, still holds.
+    @discardableResult
+    package func query(_ query: PostgresQuery, timeout: Duration?) async throws -> PostgresRows {
+        let rows = try await lease.run([query], timeout: timeout)
+        return rows[0]
+    }
+
+    /// Runs statements in one round trip as one implicit transaction. See `PostgresExecutor.pipeline`.
+    @discardableResult
+    package func pipeline(_ queries: [PostgresQuery]) async throws -> [PostgresRows] {
+        try await lease.run(queries, timeout: lease.settings.statementTimeout)
+    }
+
+    /// Runs text of any number of statements that bind nothing and return nothing of interest, such as a migration.
+    ///
+    /// It is one implicit transaction unless it contains its own BEGIN and COMMIT.
+    package func execute(_ script: PostgresQuery, timeout: Duration?) async throws {
+        _ = try await lease.run(script: script, timeout: timeout)
+    }
+
+    /// Whether no transaction is open.
+    var isOutsideTransaction: Bool {
+        lease.session.condition.load(ordering: .relaxed) != .inTransaction
+    }
+
+    /// The process id of the server's backend that serves this connection.
+    package var backendProcessID: Int32 { lease.session.processID }
+}
+
+/// The time during which a connection is lent, shared by everything that uses the loan.
+final class PostgresLease: Sendable {
+    let session: PostgresSession
+    let settings: PostgresSettings
+    /// Goes along with the first statements of a transaction.
+    let opening: PostgresOpening?
+    private let hasEnded = Atomic<Bool>(false)
+    private let sawFailover = Atomic<Bool>(false)
+    private let expectsReadOnly: Bool
+
+    init(
+        _ session: PostgresSession, _ settings: PostgresSettings, opening: PostgresOpening? = nil,
+        expectsReadOnly: Bool = false
+    ) {
+        self.session = session
+        self.settings = settings
+        self.opening = opening
+        self.expectsReadOnly = expectsReadOnly
+    }
+
+    var isActive: Bool { !hasEnded.load(ordering: .acquiring) }
+
+    /// From now on every use is refused; says what to do with the connection.
+    func end() -> PostgresPoolMachine.Verdict {
+        hasEnded.store(true, ordering: .releasing)
+        return sawFailover.load(ordering: .relaxed) ? .recycle : .reuse
+    }
+
+    func run(
+        _ queries: [PostgresQuery], timeout: Duration?, isCancellable: Bool = true
+    ) async throws(PostgresError) -> [PostgresRows] {
+        // In transaction mode each round trip outside a transaction is a transaction.
+        if opening == nil, let setUp = settings.transactionSetUp {
+            return try await run(
+                .statements([setUp] + queries, hidden: 1), timeout: timeout, isCancellable: isCancellable)
+        }
+        return try await run(
+            .statements(queries, opening: opening), timeout: timeout, isCancellable: isCancellable)
+    }
+
+    func run(script: PostgresQuery, timeout: Duration?) async throws(PostgresError) -> [PostgresRows] {
+        guard script.parameters.list.isEmpty else {
+            throw PostgresError(.misuse, "a script cannot bind values")
+        }
+        return try await run(.script(script.sql), timeout: timeout, isCancellable: true)
+    }
+
+    private func run(
+        _ work: PostgresRequest.Work, timeout: Duration?, isCancellable: Bool
+    ) async throws(PostgresError) -> [PostgresRows] {
+        guard isActive else {
+            throw PostgresError(.misuse, "the connection was used after the closure it was lent to had ended")
+        }
+        do {
+            return try await session.run(PostgresRequest(work, timeout: timeout), isCancellable: isCancellable)
+        } catch {
+            note(error)
+            throw error
+        }
+    }
+
+    /// Remembers when an error says that the server is no longer the primary.
+    func note(_ error: PostgresError) {
+        if error.meansFailover, !(expectsReadOnly && error.sqlState == "25006") {
+            sawFailover.store(true, ordering: .relaxed)
+        }
+    }
+}

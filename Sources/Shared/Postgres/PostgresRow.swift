@@ -1,0 +1,86 @@
+/// What a statement returned. Values are read when asked for, straight from libpq's buffer.
+package struct PostgresRows: Sendable, RandomAccessCollection {
+    private let result: LibPQResult
+    /// One past the last row.
+    package let endIndex: Int
+
+    init(_ result: LibPQResult) {
+        self.result = result
+        endIndex = result.rowCount
+    }
+
+    /// Always 0.
+    package var startIndex: Int { 0 }
+
+    /// The row at a position.
+    package subscript(position: Int) -> PostgresRow {
+        precondition(position >= 0 && position < endIndex, "row index out of range")
+        return PostgresRow(result: result, index: position)
+    }
+
+    /// How many rows the statement inserted, updated, deleted, merged or returned.
+    package var affectedRows: Int { result.affectedRows }
+
+    /// The names of the columns.
+    package var columns: [String] {
+        (0..<result.columnCount).map { result.columnName($0) }
+    }
+
+    /// The first word of the command tag, such as `COMMIT`.
+    var command: String { result.command }
+}
+
+extension PostgresRows {
+    /// The values of the only column of the only row, for queries that always give one row.
+    ///
+    /// Throws `PostgresError` with code `decode` when there is not exactly one row, or a value cannot be read.
+    package func one<each Column: PostgresDecodable>(
+        _ types: repeat (each Column).Type
+    ) throws(PostgresError) -> (repeat each Column) {
+        guard count == 1 else { throw PostgresError(.decode, "\(count) rows instead of one") }
+        return try self[0].decode(repeat each types)
+    }
+}
+
+/// One row of a result.
+package struct PostgresRow: Sendable {
+    private let result: LibPQResult
+    private let index: Int
+
+    init(result: LibPQResult, index: Int) {
+        self.result = result
+        self.index = index
+    }
+
+    /// Reads the first columns in their order: `let (id, name) = try row.decode(Int64.self, String?.self)`.
+    ///
+    /// Throws `PostgresError` with code `decode` that names column and type when there are fewer columns, a value is
+    /// NULL, of another type, or does not fit.
+    package func decode<each Column: PostgresDecodable>(
+        _ types: repeat (each Column).Type
+    ) throws(PostgresError) -> (repeat each Column) {
+        var column = 0
+        let columns = result.columnCount
+        func next<T: PostgresDecodable>(_ type: T.Type) throws(PostgresError) -> T {
+            guard column < columns else {
+                throw PostgresError(.decode, "column \(column + 1) was asked for, the result has \(columns)")
+            }
+            defer { column += 1 }
+            return try T.postgresDecode(result.cell(row: index, column: column))
+        }
+        return (repeat try next(each types))
+    }
+
+    /// Reads the column called exactly `column`.
+    ///
+    /// Throws `PostgresError` with code `decode` that names column and type when there is no such column, or the value
+    /// is NULL, of another type, or does not fit.
+    package func get<T: PostgresDecodable>(_ column: String, as type: T.Type = T.self) throws(PostgresError) -> T {
+        guard let position = result.columnIndex(column) else {
+            var error = PostgresError(.decode, "the result has no column \(column)")
+            error.column = column
+            throw error
+        }
+        return try T.postgresDecode(result.cell(row: index, column: position))
+    }
+}

@@ -1,0 +1,68 @@
+import ArgumentParser
+import Foundation
+import Shared
+
+/// The operator's command line.
+@main
+struct Litemaasctl: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "litemaasctl",
+        abstract: "Operates LiteMaaS Backend.",
+        discussion: """
+            Settings come from the environment and from .env, as for the other programs.
+
+            Exit status: 0 done, 1 failed, 2 wrong usage, 3 the database's schema is not the one this build needs.
+            """,
+        version: BuildInfo.version,
+        subcommands: [ConfigCommand.self])
+
+    static func main() async {
+        do {
+            var command = try parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            end(with: error)
+        }
+    }
+
+    /// Ends the process with the message and the status that belong to `error`.
+    private static func end(with error: any Error) -> Never {
+        if let status = error as? ExitStatus { Foundation.exit(status.rawValue) }
+        let code = exitCode(for: error)
+        guard code != .success else { exit(withError: error) }
+        Console.error(code == .validationFailure ? fullMessage(for: error) : message(for: error))
+        Foundation.exit((code == .validationFailure ? ExitStatus.usage : .failed).rawValue)
+    }
+}
+
+/// Ends a command with a status other than 0; what there is to say was said before.
+enum ExitStatus: Int32, Error {
+    case failed = 1
+    case usage = 2
+    case notCurrent = 3
+}
+
+/// Results go to standard output, everything else to standard error.
+enum Console {
+    static func print(_ text: String, terminator: String = "\n") {
+        Swift.print(text, terminator: terminator)
+    }
+
+    static func printJSON(_ value: some Encodable) throws {
+        Swift.print(String(decoding: try JSON.encoder.encode(value), as: UTF8.self))
+    }
+
+    static func error(_ text: String) {
+        StandardStreamSink(.standardError).write(Array((text + "\n").utf8))
+    }
+}
+
+/// `--json` of the commands that have it.
+struct OutputOptions: ParsableArguments {
+    @Flag(help: "Print one JSON document instead of text.")
+    var json = false
+}
