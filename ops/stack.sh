@@ -78,10 +78,10 @@ refused() {
     return 1
 }
 
-# sign_in: a session of a built-in administrator
+# sign_in: a session of an administrator, as scripts get it where MOCK_AUTH is on
 sign_in() {
     TOKEN=''
-    request POST /api/auth/dev-token '{"username":"admin","roles":["admin"]}'
+    request POST /api/auth/dev-token '{"username":"developer","roles":["admin","user"]}'
     [ "$STATUS" = 200 ] || refused "signing in" || return 1
     TOKEN=$(jq -er .access_token "$STATE/answer") || refused "signing in" || return 1
     (umask 077 && printf 'authorization: Bearer %s\n' "$TOKEN" >"$STATE/authorization")
@@ -93,8 +93,10 @@ first_model() {
     while ((SECONDS < until)); do
         request GET '/api/v1/models?limit=100'
         [ "$STATUS" = 200 ] || refused "listing the models" || return 1
-        # One that can chat: embeddings and the like come last.
-        MODEL=$(jq -r '[.data[]? | .id] | map(select(test("embed|whisper|tts|image|rerank") | not)) + . | first // ""' \
+        # The cheapest one that chats and costs something, so that the call shows up as spend.
+        MODEL=$(jq -r '
+            def cost: (.inputCostPerToken | tonumber? // 0) | if . > 0 then . else 1000 end;
+            [.data[]? | select(.isActive and (.supportsEmbeddings | not))] | sort_by(cost) | first.id // ""' \
             "$STATE/answer")
         if [ -n "$MODEL" ]; then return 0; fi
         sleep 0.3

@@ -22,6 +22,19 @@ package struct JobCatalog: Sendable {
     /// The queues these kinds run in, sorted.
     package var queues: [String] { Set(handlers.values.map(\.queue)).sorted() }
 
+    /// The product's kinds: a new one is its file in `Kinds` and a line here.
+    package static let standard = JobCatalog([
+        KeyCreate.self,
+        KeyDelete.self,
+        KeyRevoke.self,
+        KeyVerify.self,
+        ModelSync.self,
+        SecretsPurge.self,
+        TeamEnsure.self,
+        UsageFetchDay.self,
+        UserProvision.self,
+    ])
+
     private static func handler<Kind: JobKind>(_ kind: Kind.Type) -> JobHandler { JobHandler(kind) }
 }
 

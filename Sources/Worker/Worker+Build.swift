@@ -38,7 +38,7 @@ struct WorkerProcess {
             metrics: metrics, logger: logger)
 
         let all: [any Service] = [
-            transport, database, engineDatabase, listener, admin, StartUpJobs(queue: queue, logger: logger), engine,
+            transport, database, engineDatabase, listener, admin, StandingJobs(queue: queue, logger: logger), engine,
         ]
         var group = ServiceGroupConfiguration(
             services: all.map {
@@ -74,17 +74,5 @@ struct WorkerProcess {
         settings.applicationName = "litemaas-worker-engine"
         settings.sessionSettings = JobEngine.plannerSettings
         return settings
-    }
-}
-
-/// Jobs that every start asks for; they coalesce with those of other workers.
-struct StartUpJobs: Service {
-    let queue: JobQueue
-    let logger: Logger
-
-    func run() async throws {
-        try await queue.prepare()
-        let job = try await queue.enqueue(ModelSync(), options: ModelSync.startUpOptions)
-        logger.info("model sync requested", metadata: ["job_id": "\(job.id)"])
     }
 }

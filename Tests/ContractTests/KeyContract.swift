@@ -312,6 +312,9 @@ extension Contract {
                     #expect(answer.message == "Key not found.")
                     #expect(answer.type == "not_found_error")
                 }
+                let neither = try await world.wire.post("/key/block", ["key": "neither-secret-nor-hash"])
+                #expect(neither.status == 400)
+                #expect(neither.message == "Invalid key format.")
                 let nameless = try await world.wire.post("/key/block", [:])
                 #expect(nameless.status == 422)
                 #expect(nameless.violation?["loc"] == ["body", "key"])

@@ -1,5 +1,4 @@
 import Foundation
-import FoundationNetworking
 import Testing
 
 /// The faults of the simulator, over its admin API.
@@ -45,7 +44,7 @@ import Testing
         try await SimulatorProcess.with { simulator in
             let wire = simulator.wire
             try await wire.fault(["kind": "drop", "when": .string(when)], match: ["path": "/key/generate"])
-            await #expect(throws: URLError.self) { try await wire.generate("one") }
+            await #expect(throws: WireError.dropped) { try await wire.generate("one") }
             #expect(try await wire.count("one") == keys)
         }
     }
@@ -54,7 +53,7 @@ import Testing
         try await SimulatorProcess.with { simulator in
             let wire = simulator.wire
             try await wire.fault(["kind": "cut"], match: ["path": "/key/generate"])
-            await #expect(throws: URLError.self) { try await wire.generate("one") }
+            await #expect(throws: WireError.dropped) { try await wire.generate("one") }
             #expect(try await wire.count("one") == 1)
         }
     }
@@ -119,7 +118,7 @@ import Testing
         try await SimulatorProcess.with { simulator in
             let wire = simulator.wire
             try await wire.fault(["kind": "hold", "hold": "gate"], match: ["path": "/key/generate"])
-            await #expect(throws: URLError.self) { try await wire.generate("one", timeout: 1) }
+            await #expect(throws: WireError.timeout) { try await wire.generate("one", timeout: .seconds(1)) }
             #expect(try await wire.count("one") == 0)
             #expect(try await wire.post("/_sim/hold/gate/release", [:]).json["released"] == 1)
             try await eventually { try await wire.count("one") == 1 ? () : nil }
@@ -202,7 +201,7 @@ import Testing
         try await SimulatorProcess.with { simulator in
             let wire = simulator.wire
             try await wire.fault(["kind": "down"])
-            await #expect(throws: URLError.self) { try await wire.get("/key/list") }
+            await #expect(throws: WireError.dropped) { try await wire.get("/key/list") }
             _ = try await wire.send("DELETE", "/_sim/faults", key: wire.masterKey)
             #expect(try await wire.get("/key/list").status == 200)
         }
@@ -218,16 +217,16 @@ import Testing
                 do {
                     _ = try await wire.get("/key/list")
                     return nil
-                } catch let error as URLError where error.code == .cannotConnectToHost {
+                } catch WireError.refused {
                     return ()
-                } catch is URLError {
+                } catch WireError.dropped {
                     return nil
                 }
             }
             try await eventually { () -> Void? in
                 do {
                     return try await wire.count("one") == 1 ? () : nil
-                } catch is URLError {
+                } catch is WireError {
                     return nil
                 }
             }
@@ -281,7 +280,7 @@ extension Wire {
 
     /// Makes a key whose secret and alias come from `name`.
     @discardableResult
-    func generate(_ name: String, timeout: TimeInterval = 60) async throws -> WireAnswer {
+    func generate(_ name: String, timeout: Duration = .seconds(60)) async throws -> WireAnswer {
         try await send(
             "POST", "/key/generate", ["key": .string("sk-\(name)-0123456789"), "key_alias": .string(name)],
             key: masterKey, timeout: timeout)

@@ -1,5 +1,4 @@
 import Foundation
-import FoundationNetworking
 import Testing
 
 /// The simulator as a program: its options, its call log, its clock, its end.
@@ -74,7 +73,7 @@ import Testing
         try await SimulatorProcess.with(["--call-log", file.path]) { simulator in
             let wire = simulator.wire
             try await wire.fault(["kind": "drop", "when": "after"], match: ["path": "/key/generate", "count": 1])
-            await #expect(throws: URLError.self) { try await wire.generate("one") }
+            await #expect(throws: WireError.dropped) { try await wire.generate("one") }
             _ = try await wire.send("GET", "/key/info?key=\(secret)", key: wire.masterKey)
             _ = try await wire.send("GET", "/models", key: secret)
             _ = try await wire.post(
@@ -115,7 +114,7 @@ import Testing
         let end = try #require(await simulator.stop())
         #expect(end.status == 0)
         #expect(!end.wasSignalled)
-        await #expect(throws: URLError.self) { try await held.value }
+        await #expect(throws: WireError.dropped) { try await held.value }
     }
 
     @Test func `options that make no sense are refused`() async throws {
@@ -170,8 +169,8 @@ import Testing
         try await withProxy { proxy, upstream in
             try await proxy.fault(["kind": "drop"], match: ["body_contains": "early"])
             try await proxy.fault(["kind": "drop", "when": "after"], match: ["body_contains": "late"])
-            await #expect(throws: URLError.self) { try await proxy.generate("early") }
-            await #expect(throws: URLError.self) { try await proxy.generate("late") }
+            await #expect(throws: WireError.dropped) { try await proxy.generate("early") }
+            await #expect(throws: WireError.dropped) { try await proxy.generate("late") }
             #expect(try await upstream.count("early") == 0)
             #expect(try await upstream.count("late") == 1)
         }
@@ -196,7 +195,7 @@ import Testing
         try await SimulatorProcess.with { upstream in
             try await SimulatorProcess.with(["--upstream", upstream.url]) { proxy in
                 _ = await upstream.stop()
-                await #expect(throws: URLError.self) { try await proxy.wire.get("/key/list") }
+                await #expect(throws: WireError.dropped) { try await proxy.wire.get("/key/list") }
                 let call = try await proxy.wire.get("/_sim/calls").json["calls"]?[0]
                 #expect(call?["end"]?.string?.hasPrefix("dropped: upstream:") == true)
             }

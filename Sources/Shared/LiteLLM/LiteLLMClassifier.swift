@@ -163,7 +163,7 @@ enum LiteLLMClassifier {
         }
         if refusal.says("failed to add model to db") {
             // Also the answer to an id that exists, so it is no proof of trouble; the read that follows is.
-            var verdict = upstream(Code.serverError, "LiteLLM did not add the model", call, changed: true)
+            var verdict = upstream(Code.modelNotAdded, "LiteLLM did not add the model", call, changed: true)
             verdict.error.countsForBreaker = false
             return verdict
         }

@@ -17,7 +17,7 @@ extension LiteLLMClient {
         case .success(let readiness): return readiness
         case .failure(let verdict):
             guard verdict.error.httpStatus == 503, verdict.error.code == LiteLLMError.Code.dbDown else {
-                throw try await confirmed(verdict).error
+                throw try await confirmed(verdict, of: call)
             }
             return LiteLLMReadiness(databaseConnected: false)
         }

@@ -39,11 +39,18 @@ extension LiteLLMClient {
     }
 
     /// Makes a deployment. A return proves nothing yet: read it back.
-    /// - Throws: ``LiteLLMError``. That the id exists looks like any other failure here, `litellm_server_error` with
-    ///   an unknown outcome: read the deployment before and after.
+    /// - Throws: ``LiteLLMError``; `.conflict` `model_exists` when the id is taken.
     package func createModel(_ spec: LiteLLMDeploymentSpec) async throws {
         let call = try LiteLLMCall.send(.post, "/model/new", DeploymentBody(spec: spec), about: .model)
-        _ = try await perform(call, as: JSONObject.self)
+        do {
+            _ = try await perform(call, as: JSONObject.self)
+        } catch let error as LiteLLMError where error.code == LiteLLMError.Code.modelNotAdded {
+            // LiteLLM says the same of an id that exists and of a database out of reach.
+            guard try await model(id: spec.id) != nil else { throw error }
+            throw LiteLLMError(
+                .conflict, code: LiteLLMError.Code.modelExists, httpStatus: error.httpStatus,
+                message: "POST /model/new: a deployment of this id exists")
+        }
     }
 
     /// Changes a deployment that lives in LiteLLM's database; what the spec leaves out stays.

@@ -46,7 +46,7 @@ package struct LiteLLMClient: Sendable {
     func perform<Answer: Decodable & Sendable>(_ call: LiteLLMCall, as type: Answer.Type) async throws -> Answer {
         switch try await outcome(of: call, decode: { try JSON.decoder.decode(type, from: Data($0.body)) }) {
         case .success(let answer): return answer
-        case .failure(let verdict): throw try await confirmed(verdict).error
+        case .failure(let verdict): throw try await confirmed(verdict, of: call)
         }
     }
 

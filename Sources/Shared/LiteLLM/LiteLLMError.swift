@@ -68,6 +68,8 @@ extension LiteLLMError {
         package static let rateLimited = "litellm_rate_limited"
         /// Any other 5xx, 408 and 425.
         package static let serverError = "litellm_server_error"
+        /// LiteLLM did not store a deployment and does not say why.
+        package static let modelNotAdded = "litellm_model_not_added"
         /// Not the JSON, or not the route, that was expected.
         package static let badResponse = "litellm_bad_response"
         /// The answer exceeds the size limit.

@@ -110,7 +110,11 @@ enum Keys {
     private static func setBlocked(
         _ blocked: Bool, _ state: inout State, _ question: Question
     ) throws(Refusal) -> KeyRow {
-        guard var row = state.keys[Identifier.token(question.text("key") ?? "")] else { throw absent }
+        let token = Identifier.token(question.text("key") ?? "")
+        guard Identifier.isToken(token) else {
+            throw .error(400, "Invalid key format.", type: "bad_request_error", param: "key")
+        }
+        guard var row = state.keys[token] else { throw absent }
         row.columns["blocked"] = .bool(blocked)
         row.updatedAt = state.now
         row.settingsUpdatedAt = row.updatedAt

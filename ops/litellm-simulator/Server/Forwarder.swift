@@ -53,9 +53,10 @@ struct Forwarder: Backend {
                 }
             }
         return try await connection.executeThenClose { inbound, outbound in
-            try await outbound.write(.head(head(of: call)))
-            if !call.body.isEmpty { try await outbound.write(.body(.byteBuffer(ByteBuffer(bytes: call.body)))) }
-            try await outbound.write(.end(nil))
+            // In one go: the other side may answer and close as soon as it has the head.
+            let body = call.body.isEmpty ? nil : HTTPClientRequestPart.body(.byteBuffer(ByteBuffer(bytes: call.body)))
+            let parts: [HTTPClientRequestPart?] = [.head(head(of: call)), body, .end(nil)]
+            try await outbound.write(contentsOf: parts.compactMap(\.self))
             return try await Self.answer(inbound)
         }
     }

@@ -36,6 +36,6 @@ enum Redaction {
     }
 
     private static func isHash(_ text: String) -> Bool {
-        text == Ledger.masterKey || (text.count == 64 && text.allSatisfy(\.isHexDigit))
+        text == Ledger.masterKey || Identifier.isToken(text)
     }
 }

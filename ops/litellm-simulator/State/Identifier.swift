@@ -24,6 +24,9 @@ enum Identifier {
         keyOrHash.hasPrefix("sk-") ? sha256(keyOrHash) : keyOrHash
     }
 
+    /// True for what can be a hash.
+    static func isToken(_ text: String) -> Bool { text.count == 64 && text.allSatisfy(\.isHexDigit) }
+
     /// `sk-...` and the last four characters of a secret.
     static func shortened(_ secret: String) -> String { "sk-...\(secret.suffix(4))" }
 }

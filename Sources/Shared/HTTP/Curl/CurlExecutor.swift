@@ -1,3 +1,4 @@
+import CCurl
 import Foundation
 import Glibc
 import Synchronization
@@ -68,8 +69,7 @@ final class CurlExecutor: SerialExecutor, Sendable {
 
     private func loop() {
         blockBrokenPipeSignal()
-        // What `top -H` and a debugger show.
-        Thread.current.name = "curl"
+        unsafe ccurl_name_thread("curl")
         state.withLock { $0.thread = pthread_self() }
         while true {
             let (jobs, multi, round) = state.withLock { state in

@@ -1,0 +1,43 @@
+import Logging
+import Shared
+
+/// Deletes sealed secrets whose time has come, and those that nothing can use any more.
+package struct SecretsPurge: JobKind {
+    /// What it reports.
+    package struct Output: Codable, Sendable, Equatable {
+        /// Past their time.
+        package var expired: Int
+        /// Of keys whose create job was discarded or has aged out.
+        package var orphaned: Int
+    }
+
+    private static let batch = 500
+
+    package static let name = "secrets.purge"
+
+    package init() {}
+
+    package var orderKey: String? { "secrets" }
+    package var uniqueKey: String? { Self.name }
+
+    package func run(in context: JobContext) async throws -> Output {
+        let expired = try await all { limit in
+            try await PostgresSealedSecretStore().purgeDue(limit: limit, in: context.services.database)
+        }
+        let orphaned = try await all { limit in
+            try await PostgresOrphanSecretStore().purge(
+                olderThan: .seconds(3600), limit: limit, in: context.services.database)
+        }
+        return Output(expired: expired, orphaned: orphaned)
+    }
+
+    private func all(_ purge: (_ limit: Int) async throws -> Int) async throws -> Int {
+        var total = 0
+        while true {
+            let purged = try await purge(Self.batch)
+            total += purged
+            guard purged == Self.batch else { return total }
+            try Task.checkCancellation()
+        }
+    }
+}

@@ -1,0 +1,57 @@
+package import Foundation
+package import Shared
+
+/// Takes one day of LiteLLM's daily activity over, replacing what we have of that day as a whole.
+package struct UsageFetchDay: JobKind {
+    /// What it reports.
+    package struct Output: Codable, Sendable, Equatable {
+        package var date: UTCDay
+        /// Parts by key, model and provider.
+        package var entries: Int
+        package var requests: Int
+        package var totalTokens: Int
+        /// Money, as an exact decimal text.
+        package var spend: String
+        /// Whether the day was over when LiteLLM was asked.
+        package var isComplete: Bool
+        package var fetchedAt: Date
+    }
+
+    package static let name = "usage.fetchDay"
+    package static let queue = "usage"
+    package static let upstream: Upstream? = .litellmUsage
+    package static let timeout: Duration = .seconds(600)
+    package static let isProbeSafe = true
+
+    /// The day, in UTC.
+    package let date: UTCDay
+
+    package init(date: UTCDay) {
+        self.date = date
+    }
+
+    package var orderKey: String? { "usage:\(date)" }
+    package var uniqueKey: String? { "\(Self.name):\(date)" }
+
+    package func run(in context: JobContext) async throws -> Output {
+        let usage = PostgresUsageStore()
+        // Before the first page: whatever is spent later may be missing from the answer.
+        let fetchedAt = try await usage.now(in: context.services.database)
+        guard date.start <= fetchedAt else {
+            throw JobFailure.permanent(code: "day_in_future", message: "\(date) has not begun yet.")
+        }
+        let activity = try await context.litellm.dailyActivity(date: date.description)
+        let models = try await PostgresModelStore().all(in: context.services.database)
+        let day = UsageAggregation.day(
+            date, from: activity,
+            providers: Dictionary(models.map { ($0.id, $0.model.provider) }, uniquingKeysWith: { first, _ in first }),
+            fetchedAt: fetchedAt, grace: context.services.settings.usageGrace)
+        _ = try await context.transaction { transaction in
+            try await usage.replace(day, jobId: context.id, in: transaction)
+        }
+        return Output(
+            date: date, entries: day.entries.count, requests: day.totals.requests,
+            totalTokens: day.totals.totalTokens, spend: "\(day.totals.spend)", isComplete: day.isComplete,
+            fetchedAt: fetchedAt)
+    }
+}

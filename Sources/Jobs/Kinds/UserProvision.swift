@@ -1,0 +1,117 @@
+package import Foundation
+package import Shared
+
+/// Makes LiteLLM's user what our row says, and a member of their teams.
+package struct UserProvision: JobKind {
+    /// What it reports.
+    package struct Output: Codable, Sendable, Equatable {
+        package var userId: String
+        /// False when LiteLLM had the user already.
+        package var created: Bool
+        /// The fields that were changed.
+        package var changed: [String]
+        /// The teams that the user was put into.
+        package var joinedTeams: [String]
+    }
+
+    package static let name = "user.provision"
+    package static let upstream: Upstream? = .litellmAdmin
+
+    /// The user's row.
+    package let userId: UUID
+
+    package init(userId: UUID) {
+        self.userId = userId
+    }
+
+    package var orderKey: String? { "user:\(userId.text)" }
+    package var uniqueKey: String? { "\(Self.name):\(userId.text)" }
+
+    package func run(in context: JobContext) async throws -> Output {
+        let users = PostgresUserStore()
+        guard let user = try await users.find(userId, in: context.services.database) else {
+            throw JobFailure.rowMissing("user")
+        }
+        let teams = try await PostgresTeamStore().teams(ofUser: userId, in: context.services.database)
+        var output = Output(userId: userId.text, created: false, changed: [], joinedTeams: [])
+        try await ensure(user, context, &output)
+        for team in teams where try await join(team.id, context) {
+            output.joinedTeams.append(team.id.text)
+        }
+        try await context.transaction { transaction in
+            try await users.markSynced(
+                userId, version: user.sync.versionWanted, jobId: context.id, in: transaction)
+        }
+        return output
+    }
+
+    private func ensure(_ user: User, _ context: JobContext, _ output: inout Output) async throws {
+        let litellm = context.litellm
+        var found = try await litellm.user(id: userId.text)
+        if found == nil {
+            do {
+                try await litellm.createUser(user.litellmSpec(intent: context.id))
+                output.created = true
+            } catch let error as LiteLLMError where error.code == LiteLLMError.Code.userExists {
+                try await checkEmail(of: user, litellm)
+            }
+            found = try await litellm.user(id: userId.text)
+        }
+        if let differing = found.flatMap({ user.litellmChange(of: $0, intent: context.id) }) {
+            // LiteLLM would let two users share an address.
+            if differing.change.email != nil { try await checkEmail(of: user, litellm) }
+            try await litellm.updateUser(id: userId.text, differing.change)
+            output.changed = differing.fields
+            found = try await litellm.user(id: userId.text)
+        }
+        guard let found else { throw JobFailure.notReadable("user") }
+        if let remaining = user.litellmChange(of: found, intent: context.id) {
+            throw JobFailure.notTaken("user", fields: remaining.fields)
+        }
+    }
+
+    /// Throws a conflict when LiteLLM knows the address under another id.
+    private func checkEmail(of user: User, _ litellm: LiteLLMClient) async throws {
+        let others = try await litellm.userIds(email: user.email).filter { $0 != userId.text }
+        guard let other = others.first else { return }
+        throw JobFailure.conflict(
+            code: "user_email_taken",
+            message: "LiteLLM knows the e-mail address of user \(userId.text) as that of its user \(other).")
+    }
+
+    /// False when the user was in the team already.
+    private func join(_ teamId: UUID, _ context: JobContext) async throws -> Bool {
+        let litellm = context.litellm
+        guard let team = try await litellm.team(id: teamId.text) else {
+            try await ensureTeam(teamId, context)
+            throw JobFailure.retryable(
+                code: "team_missing", message: "LiteLLM does not have team \(teamId.text); it is being created.",
+                after: .seconds(1))
+        }
+        guard !team.members.contains(userId.text) else { return false }
+        let joined = try await litellm.addTeamMember(teamId: teamId.text, userId: userId.text)
+        guard try await litellm.team(id: teamId.text)?.members.contains(userId.text) == true else {
+            throw JobFailure.notReadable("team membership")
+        }
+        return joined
+    }
+
+    private func ensureTeam(_ teamId: UUID, _ context: JobContext) async throws {
+        var options = JobOptions()
+        options.requester = context.requester
+        options.resource = JobResource(type: "team", id: teamId.text)
+        let asked = options
+        try await context.transaction { transaction in
+            _ = try await context.services.queue.enqueue(TeamEnsure(teamId: teamId), options: asked, in: transaction)
+        }
+    }
+
+    package func ended(_ end: JobEnd, in transaction: PostgresTransaction) async throws {
+        try await PostgresUserStore().markFailed(
+            userId, error: SyncError(end), jobId: end.jobId, in: transaction)
+    }
+
+    package func retried(jobId: Int64, in transaction: PostgresTransaction) async throws {
+        try await PostgresUserStore().expectSync(userId, by: jobId, in: transaction)
+    }
+}

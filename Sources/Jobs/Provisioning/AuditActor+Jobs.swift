@@ -1,0 +1,45 @@
+import Foundation
+package import Shared
+
+extension AuditActor {
+    /// The same person as a job's requester.
+    package var requester: JobRequester {
+        JobRequester(id: userId?.text ?? name, requestId: requestId)
+    }
+}
+
+extension JobContext {
+    /// Who asked for this job, for what its handler writes into the audit log.
+    var auditActor: AuditActor {
+        guard let id = requester.id else {
+            return AuditActor(userId: nil, name: AuditActor.system.name, requestId: requester.requestId)
+        }
+        return AuditActor(userId: UUID(uuidString: id), name: id, requestId: requester.requestId)
+    }
+}
+
+extension SyncError {
+    /// What a row shows after its job ended without success.
+    init(_ end: JobEnd) {
+        self.init(errorClass: end.error.errorClass.rawValue, code: end.error.code, message: end.error.message)
+    }
+}
+
+extension JobFailure {
+    /// The row that a job acts on is not there.
+    static func rowMissing(_ what: String) -> JobFailure {
+        .permanent(code: "row_not_found", message: "There is no such \(what) any more.")
+    }
+
+    /// LiteLLM was told, and told again, and still stores something else.
+    static func notTaken(_ what: String, fields: [String]) -> JobFailure {
+        .permanent(
+            code: "verification_failed",
+            message: "LiteLLM stores other values than the ones sent for this \(what): \(fields.joined(separator: ", ")).")
+    }
+
+    /// LiteLLM said yes, but the object cannot be read back.
+    static func notReadable(_ what: String) -> JobFailure {
+        .retryable(code: "not_read_back", message: "LiteLLM took the \(what), but does not show it yet.")
+    }
+}

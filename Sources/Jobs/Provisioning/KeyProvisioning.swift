@@ -1,0 +1,236 @@
+package import Foundation
+package import Shared
+
+/// A key that somebody asks for.
+package struct KeyCreateRequest: Sendable {
+    /// Who will own it.
+    package var userId: UUID
+    /// The owner's name for it.
+    package var name: String?
+    /// Public model names; at least one.
+    package var modelIds: [String]
+    /// The team it is booked to; nil for the default team.
+    package var teamId: UUID?
+    /// What it may spend.
+    package var limits = APIKeyLimits()
+    /// When it ends; nil for never.
+    package var expiresAt: Date?
+    /// The owner's own data.
+    package var metadata: JSONValue = [:]
+    /// Ours only.
+    package var tags: [String] = []
+    /// Booleans such as `allowChatCompletions`.
+    package var permissions: JSONValue = [:]
+
+    /// A key without limits in the default team.
+    package init(userId: UUID, modelIds: [String], name: String? = nil) {
+        self.userId = userId
+        self.modelIds = modelIds
+        self.name = name
+    }
+}
+
+/// A key that was asked for.
+package struct CreatedKey: Sendable {
+    /// The row, listed as active at once.
+    package let key: APIKey
+    /// Shown to its owner once.
+    package let secret: Secret
+    /// The job that creates it in LiteLLM.
+    package let job: EnqueuedJob
+}
+
+/// What the API asks for concerning keys: the row, the sealed secret, the job and the audit row in one transaction.
+package struct KeyProvisioning: Sendable {
+    private let queue: JobQueue
+    private let sealer: Sealer
+    private let settings: ProvisioningSettings
+    private let now: @Sendable () -> Date
+    private let userProvisioning: UserProvisioning
+    private let teamProvisioning: TeamProvisioning
+    private let keys = PostgresAPIKeyStore()
+    private let users = PostgresUserStore()
+    private let teams = PostgresTeamStore()
+    private let models = PostgresModelStore()
+    private let secrets = PostgresSealedSecretStore()
+    private let audit = PostgresAuditStore()
+
+    package init(
+        queue: JobQueue, sealer: Sealer, settings: ProvisioningSettings = ProvisioningSettings(),
+        now: @escaping @Sendable () -> Date = { Date() }
+    ) {
+        self.queue = queue
+        self.sealer = sealer
+        self.settings = settings
+        self.now = now
+        userProvisioning = UserProvisioning(queue: queue)
+        teamProvisioning = TeamProvisioning(queue: queue)
+    }
+
+    // MARK: Create
+
+    /// Stores a new key with its sealed secret and the job that creates it in LiteLLM. That job waits for the user's
+    /// and the team's own jobs where these are not in LiteLLM yet.
+    ///
+    /// - Throws: ``ProvisioningError`` when the request is refused; `SealerError`; `PostgresError`.
+    package func create(
+        _ request: KeyCreateRequest, by actor: AuditActor, in transaction: PostgresTransaction
+    ) async throws -> CreatedKey {
+        let modelIds = Array(Set(request.modelIds)).sorted()
+        try validate(request, modelIds)
+        let teamId = request.teamId ?? Team.defaultId
+        // The lock on the user comes first: two requests at once cannot both take the last free place.
+        let answers = try await transaction.pipeline([
+            users.lockQuery(request.userId), keys.usableCountQuery(ofUser: request.userId), models.findQuery(modelIds),
+            teams.findQuery(teamId, ofUser: request.userId),
+        ])
+        guard let user = try answers[0].first.map(PostgresUserStore.user) else {
+            throw ProvisioningError(.userNotFound, "There is no such user.", field: "userId")
+        }
+        guard user.isActive else { throw ProvisioningError(.userInactive, "The user is deactivated.", field: "userId") }
+        guard try PostgresAPIKeyStore.count(answers[1]) < settings.maxActiveKeysPerUser else {
+            throw ProvisioningError(
+                .keyLimitReached, "A user may have at most \(settings.maxActiveKeysPerUser) active API keys.")
+        }
+        try check(models: try answers[2].map(PostgresModelStore.model), asked: modelIds)
+        guard let team = try answers[3].first.map(PostgresTeamStore.team) else {
+            throw ProvisioningError(.teamNotFound, "There is no such team, or the user is not in it.", field: "teamId")
+        }
+
+        let id = UUID()
+        var options = JobOptions()
+        options.requester = actor.requester
+        options.resource = JobResource(type: "api_key", id: id.text)
+        options.dependsOn = try await dependencies(user, team, actor.requester, in: transaction)
+        let job = try await queue.enqueue(KeyCreate(keyId: id), options: options, in: transaction)
+
+        let minted = APIKeySecret.mint()
+        let new = NewAPIKey(
+            id: id, userId: user.id, teamId: team.id, name: request.name, hash: minted.hash, prefix: minted.prefix,
+            alias: APIKeyAlias.make(name: request.name, id: id), modelIds: modelIds, metadata: request.metadata,
+            tags: request.tags, permissions: request.permissions, limits: request.limits,
+            expiresAt: request.expiresAt, jobId: job.id)
+        let sealed = try sealer.seal(
+            minted.secret, purpose: PostgresSealedSecretStore.Purpose.apiKeyCreate.rawValue, rowId: id.text)
+        let stored = try await transaction.pipeline([
+            keys.insertQuery(new), secrets.putQuery(sealed, for: .apiKeyCreate, rowId: id.text),
+            audit.appendQuery(
+                AuditEntry(
+                    actor: actor, action: "API_KEY_CREATE", resourceType: "api_key", resourceId: id.text,
+                    newValues: Self.audited(new), jobId: job.id)),
+        ])
+        return CreatedKey(key: try PostgresAPIKeyStore.key(stored[0][0]), secret: minted.secret, job: job)
+    }
+
+    private func dependencies(
+        _ user: User, _ team: Team, _ requester: JobRequester, in transaction: PostgresTransaction
+    ) async throws -> [Int64] {
+        // The user's job waits for the teams' jobs itself.
+        if let job = try await userProvisioning.ensure(user, requester: requester, in: transaction) { return [job.id] }
+        guard !team.sync.isSynced else { return [] }
+        return try await teamProvisioning.ensure(team.id, requester: requester, in: transaction).map { [$0.id] } ?? []
+    }
+
+    private func validate(_ request: KeyCreateRequest, _ modelIds: [String]) throws(ProvisioningError) {
+        guard !modelIds.isEmpty else {
+            throw ProvisioningError(.noModels, "A key needs at least one model.", field: "modelIds")
+        }
+        if let expiresAt = request.expiresAt, expiresAt <= now() {
+            throw ProvisioningError(.expiryInPast, "The time of expiry lies in the past.", field: "expiresAt")
+        }
+        try request.limits.validate()
+    }
+
+    private func check(models: [Model], asked: [String]) throws(ProvisioningError) {
+        let unknown = Set(asked).subtracting(models.map(\.id)).sorted()
+        guard unknown.isEmpty else {
+            throw ProvisioningError(
+                .unknownModels, "There is no model \(unknown.joined(separator: ", ")).", field: "modelIds", values: unknown)
+        }
+        let gone = models.filter { $0.availability != .available }.map(\.id)
+        guard gone.isEmpty else {
+            throw ProvisioningError(
+                .unavailableModels, "No longer available: \(gone.joined(separator: ", ")).", field: "modelIds",
+                values: gone)
+        }
+        let restricted = models.filter(\.restrictedAccess).map(\.id)
+        guard restricted.isEmpty else {
+            throw ProvisioningError(
+                .restrictedModels, "These models need an approval: \(restricted.joined(separator: ", ")).",
+                field: "modelIds", values: restricted)
+        }
+    }
+
+    private static func audited(_ key: NewAPIKey) -> JSONValue {
+        [
+            "name": key.name.map(JSONValue.string) ?? .null, "keyPrefix": .string(key.prefix),
+            "userId": .string(key.userId.text), "models": .array(key.modelIds.map(JSONValue.string)),
+            "alias": .string(key.alias),
+        ]
+    }
+
+    // MARK: Revoke
+
+    /// Refuses a key from now on and stores the job that makes LiteLLM refuse it too. Asking again is harmless: the
+    /// job is nil once LiteLLM was seen to refuse the key.
+    ///
+    /// - Throws: ``ProvisioningError`` `keyNotFound`.
+    package func revoke(
+        _ id: UUID, reason: RevokeReason, by actor: AuditActor, in transaction: PostgresTransaction
+    ) async throws -> (key: APIKey, job: EnqueuedJob?) {
+        guard let key = try await keys.lock(id, in: transaction) else {
+            throw ProvisioningError(.keyNotFound, "There is no such API key.")
+        }
+        let isFirst = key.revokeRequestedAt == nil
+        var job: EnqueuedJob?
+        if key.revokedAt == nil {
+            var options = JobOptions()
+            options.requester = actor.requester
+            options.resource = JobResource(type: "api_key", id: id.text)
+            // Only the first request puts other work aside: the next one must not stop the first one's job.
+            options.supersedes = isFirst
+            let enqueued = try await queue.enqueue(KeyRevoke(keyId: id), options: options, in: transaction)
+            try await keys.requestRevoke(id, reason: reason, jobId: enqueued.id, in: transaction)
+            job = enqueued
+        } else if key.revokeReason != reason, reason == .deleted {
+            try await keys.setRevokeReason(id, reason, in: transaction)
+        }
+        if isFirst || (reason == .deleted && !key.isDeleted) {
+            try await audit.append(
+                AuditEntry(
+                    actor: actor, action: reason == .deleted ? "API_KEY_DELETE" : "API_KEY_REVOKE",
+                    resourceType: "api_key", resourceId: id.text, oldValues: ["isActive": .bool(key.isActive)],
+                    newValues: ["isActive": false], jobId: job?.id),
+                in: transaction)
+        }
+        guard let stored = try await keys.find(id, in: transaction) else { throw JobFailure.rowMissing("API key") }
+        return (stored, job)
+    }
+}
+
+extension APIKeyLimits {
+    /// Throws ``ProvisioningError`` `invalidLimit` for what LiteLLM would refuse.
+    func validate() throws(ProvisioningError) {
+        try spending.validate()
+        if let softBudget, softBudget < 0 || softBudget.isNaN {
+            throw ProvisioningError(.invalidLimit, "A budget cannot be negative.", field: "softBudget")
+        }
+        if let maxParallelRequests, maxParallelRequests < 0 {
+            throw ProvisioningError(.invalidLimit, "A limit cannot be negative.", field: "maxParallelRequests")
+        }
+        guard let budgets = litellmModelBudgets else {
+            throw ProvisioningError(
+                .invalidLimit, "A model's budget is {budgetLimit, timePeriod}.", field: "modelMaxBudget")
+        }
+        if let name = budgets.first(where: { $0.value.limit < 0 })?.key {
+            throw ProvisioningError(
+                .invalidLimit, "A budget cannot be negative.", field: "modelMaxBudget", values: [name])
+        }
+        for (field, limits) in [("modelRpmLimit", modelRpmLimit), ("modelTpmLimit", modelTpmLimit)] {
+            guard let counts = APIKeyLimits.counts(limits), counts.values.allSatisfy({ $0 >= 0 }) else {
+                throw ProvisioningError(
+                    .invalidLimit, "A model's limit is a whole number that is not negative.", field: field)
+            }
+        }
+    }
+}

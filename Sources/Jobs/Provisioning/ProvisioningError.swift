@@ -1,0 +1,53 @@
+/// Why an intent was refused before anything was stored. Safe to show to whoever asked.
+package struct ProvisioningError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// The kinds of refusal.
+    package enum Code: String, Sendable {
+        /// There is no such user.
+        case userNotFound = "user_not_found"
+        /// The user is deactivated.
+        case userInactive = "user_inactive"
+        /// The user holds as many keys as one may.
+        case keyLimitReached = "key_limit_reached"
+        /// No model is named. LiteLLM would take that for all of them.
+        case noModels = "no_models"
+        /// Models are named that the catalogue does not have.
+        case unknownModels = "unknown_models"
+        /// Models are named that LiteLLM no longer offers.
+        case unavailableModels = "unavailable_models"
+        /// Models are named that need an approval.
+        case restrictedModels = "restricted_models"
+        /// There is no such team, or the user is not in it.
+        case teamNotFound = "team_not_found"
+        /// A limit or period is not of the form LiteLLM takes.
+        case invalidLimit = "invalid_limit"
+        /// The time of expiry lies in the past.
+        case expiryInPast = "expiry_in_past"
+        /// There is no such key.
+        case keyNotFound = "key_not_found"
+        /// Somebody else has this user name.
+        case usernameTaken = "username_taken"
+        /// Somebody else has this e-mail address.
+        case emailTaken = "email_taken"
+        /// Somebody else has this identity at the provider.
+        case identityTaken = "identity_taken"
+    }
+
+    /// The kind of refusal.
+    package let code: Code
+    /// One sentence.
+    package let message: String
+    /// The field that is to blame, in the API's spelling.
+    package let field: String?
+    /// The values of that field that are to blame.
+    package let values: [String]
+
+    init(_ code: Code, _ message: String, field: String? = nil, values: [String] = []) {
+        self.code = code
+        self.message = message
+        self.field = field
+        self.values = values
+    }
+
+    /// The message.
+    package var description: String { message }
+}

@@ -1,0 +1,184 @@
+package import Foundation
+
+/// What a key may do and spend; nil means no limit of that kind.
+package struct APIKeyLimits: Sendable, Equatable {
+    /// Budget and rates of the key as a whole.
+    package var spending: SpendingLimits
+    /// A warning threshold below the budget.
+    package var softBudget: Decimal?
+    /// Requests in flight at once.
+    package var maxParallelRequests: Int?
+    /// Per model name `{budgetLimit, timePeriod}`, as the client sent it. LiteLLM wants a licence for it.
+    package var modelMaxBudget: JSONValue?
+    /// Per model name requests a minute.
+    package var modelRpmLimit: JSONValue?
+    /// Per model name tokens a minute.
+    package var modelTpmLimit: JSONValue?
+
+    package init(
+        spending: SpendingLimits = SpendingLimits(), softBudget: Decimal? = nil, maxParallelRequests: Int? = nil,
+        modelMaxBudget: JSONValue? = nil, modelRpmLimit: JSONValue? = nil, modelTpmLimit: JSONValue? = nil
+    ) {
+        self.spending = spending
+        self.softBudget = softBudget
+        self.maxParallelRequests = maxParallelRequests
+        self.modelMaxBudget = modelMaxBudget
+        self.modelRpmLimit = modelRpmLimit
+        self.modelTpmLimit = modelTpmLimit
+    }
+}
+
+/// Something LiteLLM would not do for a key that works otherwise.
+package struct APIKeyWarning: Sendable, Codable, Equatable {
+    /// A stable snake_case code.
+    package var code: String
+    /// The field that has no effect, in the API's spelling.
+    package var field: String
+    /// One sentence.
+    package var message: String
+
+    package init(code: String, field: String, message: String) {
+        self.code = code
+        self.field = field
+        self.message = message
+    }
+}
+
+/// Why a key was revoked.
+package enum RevokeReason: String, Sendable, Codable, CaseIterable {
+    /// Its owner or an admin deleted it; it is gone from lists.
+    case deleted
+    /// It was taken away, and stays visible as revoked.
+    case revoked
+}
+
+/// An API key: what should be true of it, and what LiteLLM was seen to have.
+package struct APIKey: Sendable, Equatable {
+    package var id: UUID
+    package var userId: UUID
+    package var teamId: UUID?
+    /// The owner's name for it.
+    package var name: String?
+    /// SHA-256 of the secret in hexadecimal: LiteLLM's token id.
+    package var hash: String
+    /// The secret's first seven characters.
+    package var prefix: String
+    /// LiteLLM's name for it; unique for ever.
+    package var alias: String
+    /// Public model names, sorted; never empty.
+    package var modelIds: [String]
+    /// The owner's own data.
+    package var metadata: JSONValue
+    /// Ours only: LiteLLM wants a licence for them.
+    package var tags: [String]
+    /// Booleans such as `allowChatCompletions`.
+    package var permissions: JSONValue
+    package var limits: APIKeyLimits
+    /// Spend as LiteLLM last told, and when that was.
+    package var currentSpend: Decimal?
+    package var spendTakenAt: Date?
+    /// LiteLLM refuses it from then on.
+    package var expiresAt: Date?
+    /// The wish: false from the moment somebody revokes it.
+    package var isActive: Bool
+    package var revokeRequestedAt: Date?
+    package var revokeReason: RevokeReason?
+    /// The fact: LiteLLM was read back and refuses it.
+    package var revokedAt: Date?
+    /// The fact: LiteLLM was read back and no longer has it.
+    package var deletedAt: Date?
+    /// Until then a create attempt may be under way; nil when none was ever made.
+    package var createDeadlineAt: Date?
+    package var lastUsedAt: Date?
+    package var sync: SyncState
+    package var warnings: [APIKeyWarning]
+    package var createdAt: Date
+    package var updatedAt: Date
+
+    /// Whether its creation was given up before LiteLLM ever had it.
+    package var neverCreated: Bool { sync.status == .failed && sync.versionApplied == 0 }
+
+    /// Whether clients see it as active: wanted, not given up and not past its expiry.
+    package func isUsable(at now: Date) -> Bool {
+        isActive && !neverCreated && (expiresAt.map { $0 > now } ?? true)
+    }
+
+    /// Whether its owner or an admin deleted it.
+    package var isDeleted: Bool { revokeReason == .deleted }
+}
+
+/// An API key that is to be stored.
+package struct NewAPIKey: Sendable {
+    package var id: UUID
+    package var userId: UUID
+    package var teamId: UUID?
+    package var name: String?
+    package var hash: String
+    package var prefix: String
+    package var alias: String
+    /// Public model names; never empty.
+    package var modelIds: [String]
+    package var metadata: JSONValue
+    package var tags: [String]
+    package var permissions: JSONValue
+    package var limits: APIKeyLimits
+    package var expiresAt: Date?
+    /// The job that creates it in LiteLLM.
+    package var jobId: Int64
+
+    package init(
+        id: UUID, userId: UUID, teamId: UUID?, name: String?, hash: String, prefix: String, alias: String,
+        modelIds: [String], metadata: JSONValue = [:], tags: [String] = [], permissions: JSONValue = [:],
+        limits: APIKeyLimits = APIKeyLimits(), expiresAt: Date? = nil, jobId: Int64
+    ) {
+        self.id = id
+        self.userId = userId
+        self.teamId = teamId
+        self.name = name
+        self.hash = hash
+        self.prefix = prefix
+        self.alias = alias
+        self.modelIds = modelIds
+        self.metadata = metadata
+        self.tags = tags
+        self.permissions = permissions
+        self.limits = limits
+        self.expiresAt = expiresAt
+        self.jobId = jobId
+    }
+}
+
+/// Which keys a list shows.
+package struct APIKeyFilter: Sendable {
+    /// Only this user's; nil for all.
+    package var userId: UUID?
+    /// Only keys for at least one of these models; empty for all.
+    package var modelIds: [String] = []
+    /// Only usable ones, or only others; nil for both.
+    package var isActive: Bool?
+    /// Whether deleted ones are shown too.
+    package var includesDeleted = false
+    package var page = PageRequest()
+
+    package init() {}
+}
+
+/// When create attempts for a key may still reach LiteLLM. All times by the database's clock.
+package struct CreateWindow: Sendable, Equatable {
+    /// The end of the last attempt's time limit; nil when none was ever made.
+    package var deadline: Date?
+    /// When this was read.
+    package var now: Date
+
+    package init(deadline: Date?, now: Date) {
+        self.deadline = deadline
+        self.now = now
+    }
+
+    /// Until when an attempt that is held up somewhere may still arrive, given `grace` after its time limit;
+    /// nil when none can any more.
+    package func lateArrivals(grace: Duration) -> Date? {
+        guard let end = deadline?.addingTimeInterval(grace.inSeconds), end > now else { return nil }
+        return end
+    }
+}

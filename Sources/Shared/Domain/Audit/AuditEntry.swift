@@ -1,0 +1,59 @@
+package import Foundation
+
+/// Who did something, from where and in which request.
+package struct AuditActor: Sendable, Equatable {
+    /// The user; nil for the system and for service tokens.
+    package var userId: UUID?
+    /// The user's name, a service token's name, or `system`.
+    package var name: String
+    package var ipAddress: String?
+    package var userAgent: String?
+    package var requestId: String?
+
+    package init(
+        userId: UUID?, name: String, ipAddress: String? = nil, userAgent: String? = nil, requestId: String? = nil
+    ) {
+        self.userId = userId
+        self.name = name
+        self.ipAddress = ipAddress
+        self.userAgent = userAgent
+        self.requestId = requestId
+    }
+
+    /// What nobody asked for.
+    package static let system = AuditActor(userId: nil, name: "system")
+}
+
+/// One audited action. Neither values nor metadata ever hold a secret.
+package struct AuditEntry: Sendable, Equatable {
+    package var actor: AuditActor
+    /// Upper snake case, such as `API_KEY_CREATE`.
+    package var action: String
+    /// Such as `api_key`.
+    package var resourceType: String
+    package var resourceId: String?
+    package var oldValues: JSONValue?
+    package var newValues: JSONValue?
+    /// The job that acted, or was asked to.
+    package var jobId: Int64?
+    package var success: Bool
+    package var errorMessage: String?
+    package var metadata: JSONValue
+
+    package init(
+        actor: AuditActor, action: String, resourceType: String, resourceId: String?, oldValues: JSONValue? = nil,
+        newValues: JSONValue? = nil, jobId: Int64? = nil, success: Bool = true, errorMessage: String? = nil,
+        metadata: JSONValue = [:]
+    ) {
+        self.actor = actor
+        self.action = action
+        self.resourceType = resourceType
+        self.resourceId = resourceId
+        self.oldValues = oldValues
+        self.newValues = newValues
+        self.jobId = jobId
+        self.success = success
+        self.errorMessage = errorMessage
+        self.metadata = metadata
+    }
+}

@@ -1,0 +1,45 @@
+/// The table `audit_logs`, which is append only.
+package struct PostgresAuditStore: Sendable {
+    package init() {}
+
+    /// Appends an entry.
+    package func append(_ entry: AuditEntry, in executor: any PostgresExecutor) async throws {
+        try await executor.query(appendQuery(entry))
+    }
+
+    /// The statement of ``append(_:in:)``, for a pipeline.
+    package func appendQuery(_ entry: AuditEntry) -> PostgresQuery {
+        """
+        insert into audit_logs (
+            user_id, actor, action, resource_type, resource_id, old_values, new_values, ip_address, user_agent,
+            request_id, job_id, success, error_message, metadata)
+        values (
+            \(entry.actor.userId), \(entry.actor.name), \(entry.action), \(entry.resourceType), \(entry.resourceId),
+            \(entry.oldValues), \(entry.newValues), \(entry.actor.ipAddress), \(entry.actor.userAgent),
+            \(entry.actor.requestId), \(entry.jobId), \(entry.success), \(entry.errorMessage), \(entry.metadata))
+        """
+    }
+
+    /// The newest entries about one resource, newest first.
+    package func entries(
+        resourceType: String, resourceId: String, limit: Int, in executor: any PostgresExecutor
+    ) async throws -> [AuditEntry] {
+        try await executor.query(
+            """
+            select user_id, actor, action, resource_type, resource_id, old_values, new_values, ip_address,
+                user_agent, request_id, job_id, success, error_message, metadata
+            from audit_logs where resource_type = \(resourceType) and resource_id = \(resourceId)
+            order by created_at desc, id desc limit \(limit)
+            """
+        ).map { row in
+            AuditEntry(
+                actor: AuditActor(
+                    userId: try row.get("user_id"), name: try row.get("actor"), ipAddress: try row.get("ip_address"),
+                    userAgent: try row.get("user_agent"), requestId: try row.get("request_id")),
+                action: try row.get("action"), resourceType: try row.get("resource_type"),
+                resourceId: try row.get("resource_id"), oldValues: try row.get("old_values"),
+                newValues: try row.get("new_values"), jobId: try row.get("job_id"), success: try row.get("success"),
+                errorMessage: try row.get("error_message"), metadata: try row.get("metadata"))
+        }
+    }
+}

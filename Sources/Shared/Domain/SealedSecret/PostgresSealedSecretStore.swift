@@ -1,0 +1,69 @@
+/// The table `sealed_secrets`: the only place where a secret rests, and only sealed.
+package struct PostgresSealedSecretStore: Sendable {
+    /// What sealed values are for; part of what they are sealed with, so a name never changes.
+    package enum Purpose: String, Sendable {
+        /// A fresh API key's secret, until LiteLLM has it. The row id is the key's id.
+        case apiKeyCreate = "api_key.create"
+    }
+
+    package init() {}
+
+    /// Keeps a sealed value until it is deleted or scheduled to be.
+    package func put(
+        _ sealed: [UInt8], for purpose: Purpose, rowId: String, in transaction: PostgresTransaction
+    ) async throws {
+        try await transaction.query(putQuery(sealed, for: purpose, rowId: rowId))
+    }
+
+    /// The statement of ``put(_:for:rowId:in:)``, for a pipeline.
+    package func putQuery(_ sealed: [UInt8], for purpose: Purpose, rowId: String) -> PostgresQuery {
+        """
+        insert into sealed_secrets (purpose, row_id, sealed) values (\(purpose.rawValue), \(rowId), \(sealed))
+        on conflict (purpose, row_id) do update set sealed = excluded.sealed, delete_after = null, created_at = now()
+        """
+    }
+
+    /// The sealed value; nil when it is not, or no longer, there.
+    package func get(
+        _ purpose: Purpose, rowId: String, in executor: any PostgresExecutor
+    ) async throws -> [UInt8]? {
+        try await executor.query(
+            """
+            select sealed from sealed_secrets
+            where purpose = \(purpose.rawValue) and row_id = \(rowId)
+                and (delete_after is null or delete_after > now())
+            """
+        ).first?.get("sealed")
+    }
+
+    /// Lets the value go after `delay`; an earlier time that is already set stays.
+    package func deleteLater(
+        _ purpose: Purpose, rowId: String, after delay: Duration, in transaction: PostgresTransaction
+    ) async throws {
+        try await transaction.query(
+            """
+            update sealed_secrets
+            set delete_after = least(delete_after, clock_timestamp() + make_interval(secs => \(delay.inSeconds)))
+            where purpose = \(purpose.rawValue) and row_id = \(rowId)
+            """)
+    }
+
+    /// Deletes the value now.
+    package func delete(
+        _ purpose: Purpose, rowId: String, in transaction: PostgresTransaction
+    ) async throws {
+        try await transaction.query(
+            "delete from sealed_secrets where purpose = \(purpose.rawValue) and row_id = \(rowId)")
+    }
+
+    /// Deletes up to `limit` values whose time has come. Gives how many.
+    package func purgeDue(limit: Int, in executor: any PostgresExecutor) async throws -> Int {
+        try await executor.query(
+            """
+            delete from sealed_secrets where (purpose, row_id) in (
+                select purpose, row_id from sealed_secrets where delete_after <= now()
+                order by delete_after limit \(limit) for update skip locked)
+            """
+        ).affectedRows
+    }
+}

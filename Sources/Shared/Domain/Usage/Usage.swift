@@ -1,0 +1,142 @@
+package import Foundation
+
+/// Sums over some calls to models.
+package struct UsageTotals: Sendable, Equatable {
+    /// Money, exact.
+    package var spend: Decimal
+    package var promptTokens: Int
+    package var completionTokens: Int
+    package var totalTokens: Int
+    /// All requests, refused ones included.
+    package var requests: Int
+    package var successfulRequests: Int
+    package var failedRequests: Int
+
+    package init(
+        spend: Decimal = 0, promptTokens: Int = 0, completionTokens: Int = 0, totalTokens: Int = 0,
+        requests: Int = 0, successfulRequests: Int = 0, failedRequests: Int = 0
+    ) {
+        self.spend = spend
+        self.promptTokens = promptTokens
+        self.completionTokens = completionTokens
+        self.totalTokens = totalTokens
+        self.requests = requests
+        self.successfulRequests = successfulRequests
+        self.failedRequests = failedRequests
+    }
+
+    /// Nothing was used.
+    package static let zero = UsageTotals()
+
+    package static func + (lhs: UsageTotals, rhs: UsageTotals) -> UsageTotals {
+        combine(lhs, rhs, +, +)
+    }
+
+    package static func - (lhs: UsageTotals, rhs: UsageTotals) -> UsageTotals {
+        combine(lhs, rhs, -, -)
+    }
+
+    private static func combine(
+        _ lhs: UsageTotals, _ rhs: UsageTotals, _ money: (Decimal, Decimal) -> Decimal,
+        _ count: (Int, Int) -> Int
+    ) -> UsageTotals {
+        UsageTotals(
+            spend: money(lhs.spend, rhs.spend), promptTokens: count(lhs.promptTokens, rhs.promptTokens),
+            completionTokens: count(lhs.completionTokens, rhs.completionTokens),
+            totalTokens: count(lhs.totalTokens, rhs.totalTokens), requests: count(lhs.requests, rhs.requests),
+            successfulRequests: count(lhs.successfulRequests, rhs.successfulRequests),
+            failedRequests: count(lhs.failedRequests, rhs.failedRequests))
+    }
+
+    init(row: PostgresRow) throws(PostgresError) {
+        self.init(
+            spend: try row.get("spend"), promptTokens: try row.get("prompt_tokens"),
+            completionTokens: try row.get("completion_tokens"), totalTokens: try row.get("total_tokens"),
+            requests: try row.get("requests"), successfulRequests: try row.get("successful_requests"),
+            failedRequests: try row.get("failed_requests"))
+    }
+}
+
+/// What one key used of one model on one day.
+package struct UsageEntry: Sendable, Equatable {
+    /// SHA-256 of the key's secret; empty for what LiteLLM does not ascribe to a key.
+    package var keyHash: String
+    /// The public model name; `unknown` for what LiteLLM does not ascribe to a model.
+    package var modelId: String
+    package var provider: String
+    /// LiteLLM's name of the key.
+    package var keyAlias: String?
+    package var totals: UsageTotals
+
+    package init(keyHash: String, modelId: String, provider: String, keyAlias: String?, totals: UsageTotals) {
+        self.keyHash = keyHash
+        self.modelId = modelId
+        self.provider = provider
+        self.keyAlias = keyAlias
+        self.totals = totals
+    }
+}
+
+/// A whole day as LiteLLM told it.
+package struct UsageDay: Sendable, Equatable {
+    package var day: UTCDay
+    /// When LiteLLM was asked.
+    package var fetchedAt: Date
+    /// Whether the day was over, with the grace for late spend, when LiteLLM was asked.
+    package var isComplete: Bool
+    package var totals: UsageTotals
+    /// One for each key, model and provider.
+    package var entries: [UsageEntry]
+
+    package init(day: UTCDay, fetchedAt: Date, isComplete: Bool, totals: UsageTotals, entries: [UsageEntry]) {
+        self.day = day
+        self.fetchedAt = fetchedAt
+        self.isComplete = isComplete
+        self.totals = totals
+        self.entries = entries
+    }
+}
+
+/// Which usage is added up. Both days are inclusive.
+package struct UsageFilter: Sendable {
+    package var from: UTCDay
+    package var to: UTCDay
+    /// Only keys of this user; nil for all keys, foreign ones included.
+    package var userId: UUID?
+    package var modelId: String?
+    package var apiKeyId: UUID?
+
+    package init(from: UTCDay, to: UTCDay, userId: UUID? = nil, modelId: String? = nil, apiKeyId: UUID? = nil) {
+        self.from = from
+        self.to = to
+        self.userId = userId
+        self.modelId = modelId
+        self.apiKeyId = apiKeyId
+    }
+}
+
+/// Usage added up, and how far it can be relied on.
+package struct UsageSummary: Sendable, Equatable {
+    package struct ByModel: Sendable, Equatable {
+        package var modelId: String
+        package var provider: String
+        package var totals: UsageTotals
+    }
+
+    package struct ByDay: Sendable, Equatable {
+        package var day: UTCDay
+        package var totals: UsageTotals
+    }
+
+    package var totals: UsageTotals
+    /// The most expensive first.
+    package var byModel: [ByModel]
+    /// Days with any use, in order.
+    package var byDay: [ByDay]
+    /// Days of the range that were never asked for.
+    package var missingDays: [UTCDay]
+    /// Days of the range that were asked for before they were over.
+    package var incompleteDays: [UTCDay]
+    /// When the oldest part of the answer was taken; nil when no day of the range is there.
+    package var takenAt: Date?
+}

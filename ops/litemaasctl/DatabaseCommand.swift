@@ -1,0 +1,26 @@
+import ArgumentParser
+import Shared
+
+/// `litemaasctl db`: a database to work with.
+struct DatabaseCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "db", abstract: "Sets up a database.",
+        subcommands: [DatabaseSetupCommand.self])
+}
+
+/// `litemaasctl db setup`.
+struct DatabaseSetupCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "setup", abstract: "Creates the database of DATABASE_URL if there is none, and its tables.")
+
+    @OptionGroup var database: DatabaseOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let isCreated = try await database.withClient { client, logger in
+            try await PostgresDatabaseStore(settings: client.settings, logger: logger).createIfAbsent()
+        }
+        if isCreated, !output.json { Console.print("The database was created.") }
+        try await MigrateUpCommand.apply(database, output)
+    }
+}
