@@ -82,13 +82,16 @@ let package = Package(
         .testTarget(name: "JobsTests", dependencies: ["Shared", "Jobs", "TestSupport", log, lifecycle]),
         .testTarget(
             name: "APITests",
-            dependencies: ["API", "Shared", "Jobs", "TestSupport", hummingbird, hummingbirdTesting, jwt, yams, log]),
+            dependencies: [
+                "API", "Shared", "Jobs", "TestSupport", hummingbird, hummingbirdTesting, httpTypes, nioCore, jwt, yams,
+                log, metrics, lifecycle,
+            ]),
         .testTarget(name: "WorkerTests", dependencies: ["Worker", "Shared", "Jobs", "TestSupport", log, lifecycle]),
         .testTarget(
             name: "IntegrationTests",
             dependencies: ["Shared", "Jobs", "TestSupport", log, lifecycle]),
         .testTarget(name: "ArchitectureTests", dependencies: ["Shared", "Jobs"]),
-        .testTarget(name: "ContractTests", dependencies: ["Shared", "TestSupport", log, lifecycle]),
+        .testTarget(name: "ContractTests", dependencies: [crypto, nioCore, nioHTTP1, nioPosix]),
     ]
 )
 

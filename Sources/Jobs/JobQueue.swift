@@ -66,8 +66,13 @@ package struct JobQueue: Sendable {
 
     /// The job with its failed attempts and, when it waits, the reason; nil when there is none.
     package func job(id: Int64) async throws -> JobSnapshot? {
-        guard var snapshot = try await store.snapshot(jobId: id, in: database) else { return nil }
-        snapshot.waiting = try await store.waitReason(of: snapshot, in: database)
+        try await job(id: id, in: database)
+    }
+
+    /// The same, as the caller's transaction sees it.
+    package func job(id: Int64, in executor: any PostgresExecutor) async throws -> JobSnapshot? {
+        guard var snapshot = try await store.snapshot(jobId: id, in: executor) else { return nil }
+        snapshot.waiting = try await store.waitReason(of: snapshot, in: executor)
         return snapshot
     }
 
@@ -81,16 +86,21 @@ package struct JobQueue: Sendable {
     /// - Parameter force: also ends work that protects others, such as a revocation.
     /// - Throws: ``JobQueueError``.
     package func cancel(id: Int64, by person: String, force: Bool = false) async throws {
-        let result = try await database.withTransaction { transaction in
-            try await cancel(id: id, by: person, force: force, in: transaction)
-        }
-        await announce(result.ended)
-        if let worker = result.worker {
-            try await database.query("select pg_notify(\(JobChannel.cancel)::text, \(String(worker))::text)")
+        try await database.withTransaction { try await cancel(id: id, by: person, force: force, in: $0) }
+    }
+
+    /// The same in the caller's transaction; workers and waiters hear of it once that has committed.
+    package func cancel(
+        id: Int64, by person: String, force: Bool = false, in transaction: PostgresTransaction
+    ) async throws {
+        let result = try await end(id: id, by: person, force: force, in: transaction)
+        transaction.afterCommit {
+            await announce(result.ended)
+            if let worker = result.worker { await wakeups.cancelled(worker) }
         }
     }
 
-    private func cancel(
+    private func end(
         id: Int64, by person: String, force: Bool, in transaction: PostgresTransaction
     ) async throws -> (ended: JobEnding.Result, worker: Int32?) {
         guard let job = try await store.lock(jobId: id, in: transaction) else {
@@ -111,23 +121,26 @@ package struct JobQueue: Sendable {
     ///
     /// - Throws: ``JobQueueError``.
     package func retry(id: Int64) async throws {
-        let queueId = try await database.withTransaction { transaction -> Int16? in
-            if let letter = try await store.lockDeadLetter(jobId: id, in: transaction) {
-                guard let queueId = try await store.revive(jobId: id, in: transaction) else {
-                    throw JobQueueError.keyTaken(id)
-                }
-                let kind = store.names.kindName(letter.kindId)
-                try await catalog.handlers[kind]?.retried(letter.args, id, transaction)
-                return queueId
+        try await database.withTransaction { try await retry(id: id, in: $0) }
+    }
+
+    /// The same in the caller's transaction; claimers hear of it once that has committed.
+    package func retry(id: Int64, in transaction: PostgresTransaction) async throws {
+        if let letter = try await store.lockDeadLetter(jobId: id, in: transaction) {
+            guard let queueId = try await store.revive(jobId: id, in: transaction) else {
+                throw JobQueueError.keyTaken(id)
             }
-            guard let snapshot = try await store.snapshot(jobId: id, in: transaction) else {
-                throw JobQueueError.notFound(id)
-            }
-            guard [.retrying, .scheduled].contains(snapshot.state), try await store.makeDue(jobId: id, in: transaction)
-            else { throw JobQueueError.wrongState(id, snapshot.state, allowed: "failed, retrying or scheduled") }
-            return nil
+            let kind = store.names.kindName(letter.kindId)
+            try await catalog.handlers[kind]?.retried(letter.args, id, transaction)
+            transaction.afterCommit { await wakeups.ready(queueId) }
+            return
         }
-        if let queueId { await wakeups.ready(queueId) } else { await wakeups.due() }
+        guard let snapshot = try await store.snapshot(jobId: id, in: transaction) else {
+            throw JobQueueError.notFound(id)
+        }
+        guard [.retrying, .scheduled].contains(snapshot.state), try await store.makeDue(jobId: id, in: transaction)
+        else { throw JobQueueError.wrongState(id, snapshot.state, allowed: "failed, retrying or scheduled") }
+        transaction.afterCommit { await wakeups.due() }
     }
 
     /// Ends a job on behalf of the worker that ran it, or of one that rescued it.

@@ -37,6 +37,16 @@ final class JobWakeups: Sendable {
         await send { $0.finished.append(contentsOf: ids) }
     }
 
+    /// A running job is to end: its worker, known by its row id, looks.
+    func cancelled(_ worker: Int32) async {
+        do {
+            try await store.announceCancel(worker: worker, in: database)
+        } catch {
+            // The worker's next heartbeat sees it.
+            logger.warning("a cancellation could not be announced", metadata: ["error": "\(error)"])
+        }
+    }
+
     /// A waiting job was made due: the promoters look again.
     func due() async {
         for listener in localListeners.withLock({ $0 }) { listener(nil) }

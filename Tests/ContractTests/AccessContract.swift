@@ -49,7 +49,8 @@ extension Contract {
                     #expect(answer.status == 401, "\(path)")
                     #expect(answer.type == "auth_error")
                     #expect(
-                        answer.message?.contains("Only proxy admin can be used to generate, delete, update info") == true)
+                        answer.message?.contains("Only proxy admin can be used to generate, delete, update info")
+                            == true)
                     #expect(answer.message?.contains("Route=\(path). Your role=internal_user.") == true)
                 }
             }

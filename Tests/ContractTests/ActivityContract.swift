@@ -7,7 +7,8 @@ extension Contract {
         private var days: (from: String, until: String) {
             let style = Date.ISO8601FormatStyle().year().month().day()
             return (
-                Date(timeIntervalSinceNow: -86_400).formatted(style), Date(timeIntervalSinceNow: 86_400).formatted(style)
+                Date(timeIntervalSinceNow: -86_400).formatted(style),
+                Date(timeIntervalSinceNow: 86_400).formatted(style)
             )
         }
 
@@ -29,7 +30,8 @@ extension Contract {
                         ["start_date": days.from, "end_date": days.until, "api_key": Wire.hash(secret)])
                     return answer.json["results"]?.elements.isEmpty == false ? answer : nil
                 }
-                try check(answer, world, secret: secret, user: user, team: team, model: model, cost: cost, tokens: tokens)
+                try check(
+                    answer, world, secret: secret, user: user, team: team, model: model, cost: cost, tokens: tokens)
                 let whole = try await world.wire.get(
                     "/user/daily/activity/aggregated",
                     ["start_date": days.from, "end_date": days.until, "user_id": user])

@@ -199,7 +199,8 @@ extension Contract {
                 #expect(try await count("blocked", "revoked") == 1)
                 #expect(try await count("blocked", "active") == 0)
                 #expect(try await count("gone", "deleted") == 1)
-                #expect(try await world.wire.get("/key/list", ["key_alias": world.name("gone")]).json["total_count"] == 0)
+                #expect(
+                    try await world.wire.get("/key/list", ["key_alias": world.name("gone")]).json["total_count"] == 0)
                 #expect(try await world.wire.get("/key/list", ["status": "nonsense"]).status == 400)
             }
         }

@@ -118,7 +118,9 @@ import Testing
     }
 
     @Test func `options that make no sense are refused`() async throws {
-        for arguments in [["--upstream", "127.0.0.1:4000"], ["--port", "70000"], ["--call-log", "/no/such/folder/x"]] {
+        for arguments in [
+            ["--upstream", "127.0.0.1:4000"], ["--port", "70000"], ["--call-log", "/no/such/folder/x"],
+        ] {
             await #expect(throws: SimulatorProcess.StartError.self) {
                 let simulator = try await SimulatorProcess(arguments)
                 _ = await simulator.stop()

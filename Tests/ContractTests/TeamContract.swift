@@ -157,7 +157,9 @@ extension Contract {
 
     /// Who belongs to a team.
     @Suite struct MembersOfTeams {
-        private func add(_ world: World, _ team: String, _ member: JSON, budget: JSON = .null) async throws -> WireAnswer {
+        private func add(_ world: World, _ team: String, _ member: JSON, budget: JSON = .null) async throws
+            -> WireAnswer
+        {
             try await world.wire.post(
                 "/team/member_add", ["team_id": .string(team), "member": member, "max_budget_in_team": budget])
         }

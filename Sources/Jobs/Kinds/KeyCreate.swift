@@ -6,6 +6,7 @@ package import Shared
 package struct KeyCreate: JobKind {
     /// What it reports.
     package struct Output: Codable, Sendable, Equatable {
+        /// The key's row.
         package var keyId: String
         /// `created`, or `superseded` when the key was revoked before it was created.
         package var outcome: String

@@ -7,6 +7,7 @@ package import Shared
 package struct KeyDelete: JobKind {
     /// What it reports.
     package struct Output: Codable, Sendable, Equatable {
+        /// The key's row.
         package var keyId: String
         /// True when LiteLLM had none to delete.
         package var wasGone: Bool

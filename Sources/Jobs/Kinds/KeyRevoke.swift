@@ -5,6 +5,7 @@ package import Shared
 package struct KeyRevoke: JobKind {
     /// What it reports.
     package struct Output: Codable, Sendable, Equatable {
+        /// The key's row.
         package var keyId: String
         /// How LiteLLM refuses it: `blocked`, `deleted` or `absent`.
         package var state: String

@@ -5,6 +5,7 @@ package import Shared
 package struct KeyVerify: JobKind {
     /// What it reports.
     package struct Output: Codable, Sendable, Equatable {
+        /// The key's row.
         package var keyId: String
         /// `created` when LiteLLM has the key after all, `absent` when not, `superseded` when nobody wants it any more.
         package var outcome: String

@@ -6,15 +6,19 @@ package import Shared
 package struct ModelSync: JobKind {
     /// What it reports, in the API's spelling.
     package struct Output: Codable, Sendable, Equatable {
+        /// Whether everything was taken over.
         package var success: Bool
         /// Models that LiteLLM lists.
         package var totalModels: Int
+        /// Models that were new.
         package var newModels: Int
+        /// Models that had changed.
         package var updatedModels: Int
         /// Models that became unavailable with this run.
         package var unavailableModels: Int
         /// Sentences about what could not be taken over, or was doubted.
         package var errors: [String]
+        /// When it was stored, by the database's clock.
         package var syncedAt: Date
     }
 

@@ -5,6 +5,7 @@ package import Shared
 package struct TeamEnsure: JobKind {
     /// What it reports.
     package struct Output: Codable, Sendable, Equatable {
+        /// The team's row.
         package var teamId: String
         /// False when LiteLLM had the team already.
         package var created: Bool

@@ -5,15 +5,19 @@ package import Shared
 package struct UsageFetchDay: JobKind {
     /// What it reports.
     package struct Output: Codable, Sendable, Equatable {
+        /// The day.
         package var date: UTCDay
         /// Parts by key, model and provider.
         package var entries: Int
+        /// All requests, refused ones included.
         package var requests: Int
+        /// All tokens.
         package var totalTokens: Int
         /// Money, as an exact decimal text.
         package var spend: String
         /// Whether the day was over when LiteLLM was asked.
         package var isComplete: Bool
+        /// When LiteLLM was asked.
         package var fetchedAt: Date
     }
 

@@ -5,6 +5,7 @@ package import Shared
 package struct UserProvision: JobKind {
     /// What it reports.
     package struct Output: Codable, Sendable, Equatable {
+        /// The user's row.
         package var userId: String
         /// False when LiteLLM had the user already.
         package var created: Bool

@@ -105,7 +105,8 @@ extension APIKey {
     /// `allowChatCompletions` becomes `allow_chat_completions`; nil when there are none.
     private var litellmPermissions: JSONValue? {
         guard let members = permissions.objectValue, !members.isEmpty else { return nil }
-        return .object(Dictionary(members.map { ($0.key.snakeCased, $0.value) }, uniquingKeysWith: { first, _ in first }))
+        let renamed = members.map { ($0.key.snakeCased, $0.value) }
+        return .object(Dictionary(renamed, uniquingKeysWith: { first, _ in first }))
     }
 
     /// What LiteLLM does not do for the key although it works, as read back.

@@ -35,7 +35,7 @@ extension JobFailure {
     static func notTaken(_ what: String, fields: [String]) -> JobFailure {
         .permanent(
             code: "verification_failed",
-            message: "LiteLLM stores other values than the ones sent for this \(what): \(fields.joined(separator: ", ")).")
+            message: "LiteLLM stores other values than were sent for this \(what): \(fields.joined(separator: ", ")).")
     }
 
     /// LiteLLM said yes, but the object cannot be read back.

@@ -109,11 +109,11 @@ struct KeyCreation: Sendable {
         guard holder.hash != key.hash else { return }
         let owner = holder.userId.map { "user \($0)" } ?? "no user"
         let origin =
-            holder.marker.map { "created by LiteMaaS for \($0.resource.rawValue) \($0.id)" } ?? "not created by LiteMaaS"
+            holder.marker.map { "made by LiteMaaS for \($0.resource.rawValue) \($0.id)" } ?? "not made by LiteMaaS"
         throw JobFailure.conflict(
             code: "alias_conflict",
-            message: "The alias \(key.alias) of key \(key.id.text) (user \(key.userId.text)) belongs in LiteLLM to token "
-                + "\(holder.hash.prefix(12))… of \(owner), \(origin).")
+            message: "The alias \(key.alias) of key \(key.id.text) (user \(key.userId.text)) belongs in LiteLLM to "
+                + "token \(holder.hash.prefix(12))… of \(owner), \(origin).")
     }
 
     /// LiteLLM ignored the chosen secret and made a key that nobody knows: it must not stay alive.

@@ -36,6 +36,8 @@ package struct CreatedKey: Sendable {
     package let key: APIKey
     /// Shown to its owner once.
     package let secret: Secret
+    /// The models it is for.
+    package let models: [Model]
     /// The job that creates it in LiteLLM.
     package let job: EnqueuedJob
 }
@@ -55,6 +57,7 @@ package struct KeyProvisioning: Sendable {
     private let secrets = PostgresSealedSecretStore()
     private let audit = PostgresAuditStore()
 
+    /// Uses what the process was started with; `now` is a parameter for tests.
     package init(
         queue: JobQueue, sealer: Sealer, settings: ProvisioningSettings = ProvisioningSettings(),
         now: @escaping @Sendable () -> Date = { Date() }
@@ -92,7 +95,8 @@ package struct KeyProvisioning: Sendable {
             throw ProvisioningError(
                 .keyLimitReached, "A user may have at most \(settings.maxActiveKeysPerUser) active API keys.")
         }
-        try check(models: try answers[2].map(PostgresModelStore.model), asked: modelIds)
+        let known = try answers[2].map(PostgresModelStore.model)
+        try check(models: known, asked: modelIds)
         guard let team = try answers[3].first.map(PostgresTeamStore.team) else {
             throw ProvisioningError(.teamNotFound, "There is no such team, or the user is not in it.", field: "teamId")
         }
@@ -119,7 +123,8 @@ package struct KeyProvisioning: Sendable {
                     actor: actor, action: "API_KEY_CREATE", resourceType: "api_key", resourceId: id.text,
                     newValues: Self.audited(new), jobId: job.id)),
         ])
-        return CreatedKey(key: try PostgresAPIKeyStore.key(stored[0][0]), secret: minted.secret, job: job)
+        return CreatedKey(
+            key: try PostgresAPIKeyStore.key(stored[0][0]), secret: minted.secret, models: known, job: job)
     }
 
     private func dependencies(
@@ -145,7 +150,8 @@ package struct KeyProvisioning: Sendable {
         let unknown = Set(asked).subtracting(models.map(\.id)).sorted()
         guard unknown.isEmpty else {
             throw ProvisioningError(
-                .unknownModels, "There is no model \(unknown.joined(separator: ", ")).", field: "modelIds", values: unknown)
+                .unknownModels, "There is no model \(unknown.joined(separator: ", ")).", field: "modelIds",
+                values: unknown)
         }
         let gone = models.filter { $0.availability != .available }.map(\.id)
         guard gone.isEmpty else {

@@ -5,6 +5,7 @@ package struct ModelCatalogue: Sendable {
     private let queue: JobQueue
     private let audit = PostgresAuditStore()
 
+    /// Puts its jobs into `queue`.
     package init(queue: JobQueue) {
         self.queue = queue
     }
@@ -15,7 +16,8 @@ package struct ModelCatalogue: Sendable {
     ///   - forceUpdate: writes every model anew, changed or not.
     ///   - markUnavailable: lets models go that LiteLLM no longer lists.
     package func requestSync(
-        forceUpdate: Bool = false, markUnavailable: Bool = true, by actor: AuditActor, in transaction: PostgresTransaction
+        forceUpdate: Bool = false, markUnavailable: Bool = true, by actor: AuditActor,
+        in transaction: PostgresTransaction
     ) async throws -> EnqueuedJob {
         var options = JobOptions()
         options.requester = actor.requester

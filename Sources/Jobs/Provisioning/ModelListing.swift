@@ -70,7 +70,9 @@ struct ModelListing: Sendable {
     /// As the column takes it: 15 decimals, less than a thousand million.
     private static func price(_ value: Decimal?) throws(Problem) -> Decimal? {
         guard let value else { return nil }
-        guard !value.isNaN, value >= 0, value < 1_000_000_000 else { throw Problem(sentence: "its price is out of range.") }
+        guard !value.isNaN, value >= 0, value < 1_000_000_000 else {
+            throw Problem(sentence: "its price is out of range.")
+        }
         return NSDecimalNumber(decimal: value).rounding(accordingToBehavior: fifteenDecimals).decimalValue
     }
 
@@ -80,7 +82,9 @@ struct ModelListing: Sendable {
 
     private static func tokens(_ value: Int?) throws(Problem) -> Int? {
         guard let value else { return nil }
-        guard value >= 0, value <= Int(Int32.max) else { throw Problem(sentence: "its context length is out of range.") }
+        guard value >= 0, value <= Int(Int32.max) else {
+            throw Problem(sentence: "its context length is out of range.")
+        }
         return value
     }
 }

@@ -25,7 +25,8 @@ extension Team {
             change.models = allowedModels
             fields.append("allowedModels")
         }
-        let differing = LimitChanges(from: limits, to: team.maxBudget, team.budgetDuration, team.tpmLimit, team.rpmLimit)
+        let differing = LimitChanges(
+            from: limits, to: team.maxBudget, team.budgetDuration, team.tpmLimit, team.rpmLimit)
         change.maxBudget = differing.maxBudget
         change.budgetDuration = differing.budgetDuration
         change.tpmLimit = differing.tpmLimit
@@ -74,7 +75,8 @@ extension User {
             change.role = litellmRole
             fields.append("roles")
         }
-        let differing = LimitChanges(from: limits, to: user.maxBudget, user.budgetDuration, user.tpmLimit, user.rpmLimit)
+        let differing = LimitChanges(
+            from: limits, to: user.maxBudget, user.budgetDuration, user.tpmLimit, user.rpmLimit)
         change.maxBudget = differing.maxBudget
         change.budgetDuration = differing.budgetDuration
         change.tpmLimit = differing.tpmLimit

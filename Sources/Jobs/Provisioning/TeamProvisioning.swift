@@ -6,6 +6,7 @@ package struct TeamProvisioning: Sendable {
     private let queue: JobQueue
     private let teams = PostgresTeamStore()
 
+    /// Puts its jobs into `queue`.
     package init(queue: JobQueue) {
         self.queue = queue
     }

@@ -4,6 +4,7 @@ package import Shared
 package struct UsageCollection: Sendable {
     private let queue: JobQueue
 
+    /// Puts its jobs into `queue`.
     package init(queue: JobQueue) {
         self.queue = queue
     }

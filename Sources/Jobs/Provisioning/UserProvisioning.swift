@@ -9,6 +9,7 @@ package struct UserProvisioning: Sendable {
     private let teams = PostgresTeamStore()
     private let audit = PostgresAuditStore()
 
+    /// Puts its jobs into `queue`.
     package init(queue: JobQueue) {
         self.queue = queue
         teamProvisioning = TeamProvisioning(queue: queue)
@@ -99,7 +100,8 @@ extension SpendingLimits {
         }
         if let budgetDuration, BudgetDuration.litellm(budgetDuration) == nil {
             throw ProvisioningError(
-                .invalidLimit, "A budget's period is daily, weekly, monthly, yearly or a number with s, m, h, d, w or mo.",
+                .invalidLimit,
+                "A budget's period is daily, weekly, monthly, yearly or a number with s, m, h, d, w or mo.",
                 field: "budgetDuration", values: [budgetDuration])
         }
         if let tpmLimit, tpmLimit < 0 {

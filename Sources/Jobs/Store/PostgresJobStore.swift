@@ -124,6 +124,11 @@ package struct PostgresJobStore: Sendable {
         guard !statements.isEmpty else { return }
         try await executor.pipeline(statements)
     }
+
+    /// Tells a worker, known by its row id, that a job it runs is to end.
+    func announceCancel(worker: Int32, in executor: any PostgresExecutor) async throws {
+        try await executor.query("select pg_notify(\(JobChannel.cancel)::text, \(String(worker))::text)")
+    }
 }
 
 /// The channels of NOTIFY. A notification is a hint; the tables are the truth.

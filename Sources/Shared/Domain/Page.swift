@@ -5,6 +5,7 @@ package struct Page<Item: Sendable>: Sendable {
     /// How many there are on all pages.
     package var total: Int
 
+    /// A page.
     package init(items: [Item], total: Int) {
         self.items = items
         self.total = total

@@ -11,6 +11,7 @@ package struct SpendingLimits: Sendable, Equatable {
     /// Requests a minute.
     package var rpmLimit: Int?
 
+    /// No limits unless told otherwise.
     package init(
         maxBudget: Decimal? = nil, budgetDuration: String? = nil, tpmLimit: Int? = nil, rpmLimit: Int? = nil
     ) {

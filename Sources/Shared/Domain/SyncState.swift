@@ -23,6 +23,7 @@ package struct SyncError: Sendable, Codable, Equatable {
     /// When it was given up: set by the database when it is stored.
     package var at: Date?
 
+    /// An error.
     package init(errorClass: String, code: String, message: String, at: Date? = nil) {
         self.errorClass = errorClass
         self.code = code
@@ -59,6 +60,7 @@ package struct SyncState: Sendable, Equatable {
     /// The job that last acted, or is to act, on the row.
     package var lastJobId: Int64?
 
+    /// A state that LiteLLM knows nothing of, unless told otherwise.
     package init(
         status: SyncStatus, versionWanted: Int64 = 1, versionApplied: Int64 = 0, error: SyncError? = nil,
         lastJobId: Int64? = nil

@@ -44,13 +44,14 @@ struct LiteLLMRefusal: Sendable, Equatable {
 
     /// Whether it comes from LiteLLM's database being out of reach, whatever the status says.
     var isDatabaseDown: Bool {
-        type == "no_db_connection"
-            || says(
-                "can't reach database server", "cannot reach database server", "server has closed the connection",
-                "not connected to the query engine", "authentication database", "db not connected",
-                "no connected db", "connection pool", "can't connect to the database", "all connection attempts failed",
-                "connection refused", "connection reset by peer", "broken pipe", "network is unreachable",
-                "P1001", "P1002", "P1008", "P1017", "P2024")
+        if type == "no_db_connection" { return true }
+        // Only the database can know of another object; such a message quotes a name that may say anything.
+        guard !says("already exists") else { return false }
+        return says(
+            "can't reach database server", "cannot reach database server", "server has closed the connection",
+            "not connected to the query engine", "authentication database", "db not connected", "no connected db",
+            "connection pool", "can't connect to the database", "all connection attempts failed",
+            "connection refused", "connection reset by peer", "broken pipe", "network is unreachable")
     }
 
     /// Whether a feature was asked for that needs a licence.

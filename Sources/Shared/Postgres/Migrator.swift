@@ -154,11 +154,13 @@ package struct Migrator: Sendable {
         )
         """
 
-    /// A connection past any pooler and without limits of time: a large table takes as long as it takes.
+    /// A connection past any pooler and without limits of time: a large table takes as long as it takes. With a name,
+    /// to another database of the same server.
     func withDirectConnection<T: Sendable>(
-        _ body: @Sendable (PostgresConnection) async throws -> T
+        database: String? = nil, _ body: @Sendable (PostgresConnection) async throws -> T
     ) async throws -> T {
         var settings = client.settings
+        settings.database = database
         settings.url = settings.directURL
         settings.poolMode = .session
         settings.maxConnections = 1

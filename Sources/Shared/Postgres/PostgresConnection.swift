@@ -90,11 +90,44 @@ final class PostgresLease: Sendable {
     private func run(
         _ work: PostgresRequest.Work, timeout: Duration?, isCancellable: Bool
     ) async throws(PostgresError) -> [PostgresRows] {
+        let request = PostgresRequest(work, timeout: timeout)
+        return try await checked { () async throws(PostgresError) in
+            try await session.run(request, isCancellable: isCancellable)
+        }
+    }
+
+    // MARK: COPY
+
+    func startCopy(_ sql: String, timeout: Duration?) async throws(PostgresError) -> PostgresRequest {
+        let request = PostgresRequest(.copyIn(sql), timeout: timeout)
+        _ = try await checked { () async throws(PostgresError) in try await session.run(request) }
+        return request
+    }
+
+    func copyData(_ bytes: [UInt8], _ request: PostgresRequest) async throws(PostgresError) {
+        try await checked { () async throws(PostgresError) in try await session.copyData(bytes, request) }
+    }
+
+    func endCopy(_ request: PostgresRequest) async throws(PostgresError) -> Int {
+        let rows = try await checked { () async throws(PostgresError) in
+            try await session.copyEnd(request, failure: nil).get()
+        }
+        return rows.last?.affectedRows ?? 0
+    }
+
+    /// Ends a COPY without effect. The server's answer says no more than that it was aborted.
+    func abortCopy(_ request: PostgresRequest) async {
+        _ = await session.copyEnd(request, failure: "aborted by the client")
+    }
+
+    private func checked<T: Sendable>(
+        _ body: () async throws(PostgresError) -> T
+    ) async throws(PostgresError) -> T {
         guard isActive else {
             throw PostgresError(.misuse, "the connection was used after the closure it was lent to had ended")
         }
         do {
-            return try await session.run(PostgresRequest(work, timeout: timeout), isCancellable: isCancellable)
+            return try await body()
         } catch {
             note(error)
             throw error
@@ -102,7 +135,7 @@ final class PostgresLease: Sendable {
     }
 
     /// Remembers when an error says that the server is no longer the primary.
-    func note(_ error: PostgresError) {
+    private func note(_ error: PostgresError) {
         if error.meansFailover, !(expectsReadOnly && error.sqlState == "25006") {
             sawFailover.store(true, ordering: .relaxed)
         }

@@ -35,8 +35,7 @@ package struct PostgresDatabaseStore: Sendable {
                 return false
             }
             do {
-                let identifier = name.replacing("\"", with: "\"\"")
-                try await client.query(PostgresQuery(trusted: "create database \"\(identifier)\""))
+                try await client.query("create database \(identifier: name)")
                 return true
             } catch let error as PostgresError where error.sqlState == "42P04" || error.sqlState == "23505" {
                 return false
@@ -76,13 +75,15 @@ package struct PostgresDatabaseStore: Sendable {
     static func databaseName(in url: Secret) -> String? {
         let text = url.reveal()
         guard let scheme = text.range(of: "://") else {
-            guard let match = text.firstMatch(of: /(?:^|\s)dbname\s*=\s*(?:'((?:[^'\\]|\\.)*)'|([^\s']+))/) else {
+            let pattern = /(?:^|\s)dbname\s*=\s*(?:'((?:[^'\\]|\\.)*)'|([^\s']+))/
+            guard let match = text.matches(of: pattern).last else {
                 return nil
             }
             return (match.1 ?? match.2).map { String($0).replacing(/\\(.)/) { $0.1 } }
         }
         let parts = text[scheme.upperBound...].split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
-        if parts.count == 2, let match = parts[1].firstMatch(of: /(?:^|&)dbname=([^&]+)/) {
+        // Of two values libpq takes the later one, and a parameter over the path.
+        if parts.count == 2, let match = parts[1].matches(of: /(?:^|&)dbname=([^&]+)/).last {
             return String(match.1).removingPercentEncoding
         }
         guard let slash = parts[0].firstIndex(of: "/") else { return nil }
@@ -90,7 +91,7 @@ package struct PostgresDatabaseStore: Sendable {
         return name.isEmpty ? nil : String(name).removingPercentEncoding
     }
 
-    /// The same server with another database: of two values libpq takes the later one.
+    /// The same server with another database.
     static func url(_ url: Secret, database: StaticString) -> Secret {
         let text = url.reveal()
         guard text.contains("://") else { return Secret("\(text) dbname=\(database)") }

@@ -117,7 +117,7 @@ enum PostgresServerMessage {
 
     /// On one line and of bounded length.
     static func oneLine(_ message: String) -> String {
-        let line = message.split(whereSeparator: \.isNewline).joined(separator: "; ")
+        let line = message.split(whereSeparator: \.isWhitespace).joined(separator: " ")
         return line.count > 500 ? line.prefix(500) + "…" : line
     }
 

@@ -14,8 +14,8 @@ package enum PostgresListenerEvent: Sendable, Equatable {
 /// Listens on channels over a connection of its own, for as long as `run()` runs, whatever happens to the connection.
 ///
 /// It connects past any pooler (`PostgresSettings.directURL`), again and again with growing pauses. Every few seconds
-/// it sends a notification to itself: one that does not come back means that the connection is dead, a pooler, or that
-/// of a server that is no primary any more, and leads to a new one. A notification is a hint, polling is the truth.
+/// it sends a notification to itself: one that does not come back means that the connection is dead, a pooler's, or
+/// that of a server that is no primary any more, and leads to a new one. A notification is a hint, polling the truth.
 package final class PostgresListener: Service {
     private struct State: Sendable {
         var readers: [Int: AsyncStream<PostgresListenerEvent>.Continuation] = [:]
@@ -114,9 +114,12 @@ package final class PostgresListener: Service {
                 }
                 attempt = wasProven ? 1 : attempt + 1
                 if Task.isCancelled { return }
-                logger.warning(
-                    "listening for notifications was interrupted",
-                    metadata: ["error": "\(error)", "attempt": "\(attempt)"])
+                // The first failure, and then ever more rarely: 2nd, 4th, 8th, …
+                if attempt & (attempt - 1) == 0 {
+                    logger.warning(
+                        "listening for notifications was interrupted",
+                        metadata: ["error": "\(error)", "attempt": "\(attempt)"])
+                }
                 do {
                     try await Task.sleep(for: timing.backoff.delay(afterAttempt: attempt))
                 } catch {
@@ -144,8 +147,7 @@ package final class PostgresListener: Service {
                 sent += 1
                 let probe = sent
                 loop.schedule(at: .now + timing.probeTimeout) { signal.yield(.deadline(probe)) }
-                let query: PostgresQuery = "select pg_notify(\(probeChannel), \("\(probe)"))"
-                _ = try await session.run(PostgresRequest(.statements([query]), timeout: timing.probeTimeout))
+                try await send(probe, over: session, on: loop)
             case .echo(let number):
                 seen = number
                 state.withLock { $0.isProven = true }
@@ -161,15 +163,36 @@ package final class PostgresListener: Service {
         }
     }
 
+    /// Sends a probe. The first one comes from another connection: behind a pooler in transaction mode a notification
+    /// arrives as long as the listening connection itself is busy, but not when it is idle.
+    private func send(_ probe: Int, over session: PostgresSession, on loop: PostgresEventLoop) async throws {
+        let query: PostgresQuery = "select pg_notify(\(probeChannel), \("\(probe)"))"
+        let request = PostgresRequest(.statements([query]), timeout: timing.probeTimeout)
+        guard probe == 1 else {
+            _ = try await session.run(request)
+            return
+        }
+        let other = PostgresSession(
+            id: 1, opened: try await LibPQConnector.connect(connectOptions("probe"), loop: loop), loop: loop,
+            options: PostgresSession.Options(statementCacheSize: 0)
+        ) { _ in }
+        other.start()
+        defer { other.close() }
+        _ = try await other.run(request)
+    }
+
+    private func connectOptions(_ role: String) -> PostgresConnectOptions {
+        PostgresConnectOptions(
+            url: settings.directURL, applicationName: "\(settings.applicationName)-\(role)",
+            timeout: settings.connectTimeout, keepaliveIdle: 10)
+    }
+
     private func open(
         on loop: PostgresEventLoop, _ signal: AsyncStream<Signal>.Continuation
     ) async throws(PostgresError) -> PostgresSession {
-        let options = PostgresConnectOptions(
-            url: settings.directURL, applicationName: "\(settings.applicationName)-listen",
-            timeout: settings.connectTimeout, keepaliveIdle: 10)
-        let opened = try await LibPQConnector.connect(options, loop: loop)
         let session = PostgresSession(
-            id: 0, opened: opened, loop: loop, options: PostgresSession.Options(statementCacheSize: 1),
+            id: 0, opened: try await LibPQConnector.connect(connectOptions("listen"), loop: loop), loop: loop,
+            options: PostgresSession.Options(statementCacheSize: 0),
             onNotification: { [weak self, probeChannel] channel, payload in
                 if channel == probeChannel {
                     if let number = Int(payload) { signal.yield(.echo(number)) }

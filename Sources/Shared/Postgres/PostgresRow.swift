@@ -31,14 +31,25 @@ package struct PostgresRows: Sendable, RandomAccessCollection {
 }
 
 extension PostgresRows {
-    /// The values of the only column of the only row, for queries that always give one row.
+    /// The first column of the only row, for queries that always give one row.
+    ///
+    /// Throws `PostgresError` with code `decode` when there is not exactly one row, or the value cannot be read.
+    package func one<Column: PostgresDecodable>(_ type: Column.Type) throws(PostgresError) -> Column {
+        try onlyRow().decode(type)
+    }
+
+    /// The first columns of the only row, for queries that always give one row.
     ///
     /// Throws `PostgresError` with code `decode` when there is not exactly one row, or a value cannot be read.
     package func one<each Column: PostgresDecodable>(
         _ types: repeat (each Column).Type
     ) throws(PostgresError) -> (repeat each Column) {
+        try onlyRow().decode(repeat each types)
+    }
+
+    private func onlyRow() throws(PostgresError) -> PostgresRow {
         guard count == 1 else { throw PostgresError(.decode, "\(count) rows instead of one") }
-        return try self[0].decode(repeat each types)
+        return self[0]
     }
 }
 
@@ -50,6 +61,12 @@ package struct PostgresRow: Sendable {
     init(result: LibPQResult, index: Int) {
         self.result = result
         self.index = index
+    }
+
+    /// Reads the first column. See the other `decode`; a pack of one type would not give a plain value.
+    package func decode<Column: PostgresDecodable>(_ type: Column.Type) throws(PostgresError) -> Column {
+        guard result.columnCount > 0 else { throw PostgresError(.decode, "the result has no columns") }
+        return try Column.postgresDecode(result.cell(row: index, column: 0))
     }
 
     /// Reads the first columns in their order: `let (id, name) = try row.decode(Int64.self, String?.self)`.

@@ -44,6 +44,9 @@ package struct PostgresSettings: Sendable {
     /// transaction, in the same round trip, in transaction mode.
     package var sessionSettings: [String: String] = [:]
 
+    /// Another database than that of the connection string.
+    var database: String?
+
     /// The given server with default limits.
     package init(url: Secret, directURL: Secret? = nil) {
         self.url = url
@@ -64,7 +67,8 @@ extension PostgresSettings {
     }
 
     var connectOptions: PostgresConnectOptions {
-        PostgresConnectOptions(url: url, applicationName: applicationName, timeout: connectTimeout)
+        PostgresConnectOptions(
+            url: url, database: database, applicationName: applicationName, timeout: connectTimeout)
     }
 
     var sessionOptions: PostgresSession.Options {

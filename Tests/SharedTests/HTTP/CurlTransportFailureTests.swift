@@ -163,7 +163,7 @@ struct CurlTransportFailureTests {
         defer { server.stop() }
         let transport = transport(HTTPSettings(maxConnectionsPerHost: 1, maxWaiting: 1, metrics: false))
         let occupier = Task { try await transport.send(HTTPClientRequest(url: server.url())) }
-        try await eventually { server.acceptedCount == 1 }
+        try await waitUntil { server.acceptedCount == 1 }
         let short = HTTPLimits(totalTimeout: .milliseconds(200))
         let error = try await failure(of: HTTPClientRequest(url: server.url(), limits: short), transport)
         #expect(error.code == .timeout)
@@ -179,26 +179,11 @@ struct CurlTransportFailureTests {
         defer { server.stop() }
         let transport = transport(HTTPSettings(maxConnectionsPerHost: 1, maxWaiting: 0, metrics: false))
         let occupier = Task { try await transport.send(HTTPClientRequest(url: server.url())) }
-        try await eventually { server.acceptedCount == 1 }
+        try await waitUntil { server.acceptedCount == 1 }
         let error = try await failure(of: HTTPClientRequest(url: server.url()), transport)
         #expect(error.code == .overloaded)
         #expect(!error.requestMayHaveReachedServer)
         occupier.cancel()
         _ = await occupier.result
-    }
-}
-
-/// The failure of a request that must fail.
-func failure(of request: HTTPClientRequest, _ transport: CurlTransport? = nil) async throws -> HTTPTransportError {
-    let transport = transport ?? SharedTests.transport()
-    return try await #require(throws: HTTPTransportError.self) { try await transport.send(request) }
-}
-
-/// Waits until the condition holds, at most 20 s.
-func eventually(_ condition: @Sendable () async throws -> Bool) async throws {
-    let deadline = ContinuousClock.now + .seconds(20)
-    while try await !condition() {
-        try #require(ContinuousClock.now < deadline, "the condition never held")
-        await Task.yield()
     }
 }

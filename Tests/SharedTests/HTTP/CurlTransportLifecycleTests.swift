@@ -20,11 +20,11 @@ struct CurlTransportLifecycleTests {
         defer { server.stop() }
         let transport = transport()
         let task = Task { try await transport.send(HTTPClientRequest(url: server.url())) }
-        try await eventually { server.acceptedCount == 1 }
+        try await waitUntil { server.acceptedCount == 1 }
         task.cancel()
         let error = try await #require(throws: HTTPTransportError.self) { try await task.value }
         #expect(error.code == .cancelled)
-        try await eventually { hungUp.withLock { $0 } }
+        try await waitUntil { hungUp.withLock { $0 } }
     }
 
     @Test("cancelling the task ends a request that waits, without sending it")
@@ -33,7 +33,7 @@ struct CurlTransportLifecycleTests {
         defer { server.stop() }
         let transport = transport(HTTPSettings(maxConnectionsPerHost: 1, metrics: false))
         let occupier = Task { try await transport.send(HTTPClientRequest(url: server.url())) }
-        try await eventually { server.acceptedCount == 1 }
+        try await waitUntil { server.acceptedCount == 1 }
         let waiter = Task { try await transport.send(HTTPClientRequest(url: server.url())) }
         waiter.cancel()
         let error = try await #require(throws: HTTPTransportError.self) { try await waiter.value }
@@ -99,7 +99,7 @@ struct CurlTransportLifecycleTests {
         defer { server.stop() }
         let transport = transport(HTTPSettings(maxConnectionsPerHost: 2, metrics: false))
         let tasks = (0..<4).map { _ in Task { try await transport.send(HTTPClientRequest(url: server.url())) } }
-        try await eventually { server.acceptedCount == 2 }
+        try await waitUntil { server.acceptedCount == 2 }
         await transport.shutdown()
         await transport.shutdown()
         for task in tasks {
@@ -123,7 +123,7 @@ struct CurlTransportLifecycleTests {
             configuration: .init(services: [.init(service: transport)], logger: Logger(label: "test")))
         let running = Task { try await group.run() }
         let request = Task { try await transport.send(HTTPClientRequest(url: server.url())) }
-        try await eventually { server.acceptedCount == 1 }
+        try await waitUntil { server.acceptedCount == 1 }
         await group.triggerGracefulShutdown()
         try await running.value
         let error = try await #require(throws: HTTPTransportError.self) { try await request.value }
@@ -141,7 +141,7 @@ struct CurlTransportLifecycleTests {
                     #expect(try curlThreads() == 1)
                     if isShutDown { await transport.shutdown() }
                 }
-                try await eventually { try curlThreads() == 0 }
+                try await waitUntil { try curlThreads() == 0 }
             }
             server.stop()
         }

@@ -180,10 +180,6 @@ private let hello: [UInt8] = [
     0, 0,
 ]
 
-func transport(_ settings: HTTPSettings = HTTPSettings(metrics: false)) -> CurlTransport {
-    CurlTransport(settings: settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-}
-
 private func dumped(_ value: some Any) -> String {
     var text = ""
     dump(value, to: &text)

@@ -25,7 +25,8 @@ enum Activity {
         if let own = question.caller.key {
             guard own.userID != nil else {
                 throw .detail(
-                    403, "Service-account keys cannot query user analytics. Use a user-bound key, or call as a proxy admin."
+                    403,
+                    "Service-account keys cannot query user analytics. Use a user-bound key, or call as a proxy admin."
                 )
             }
             user = own.userID

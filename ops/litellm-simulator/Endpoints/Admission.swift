@@ -38,7 +38,8 @@ enum Admission {
 
     private static func denied(_ model: String, _ type: String) -> Refusal {
         .error(
-            403, "The requested model '\(model)' is not available for this API key, or the model name is invalid. "
+            403,
+            "The requested model '\(model)' is not available for this API key, or the model name is invalid. "
                 + "Check the models available to you and try again.", type: type, param: "model")
     }
 
@@ -85,7 +86,8 @@ enum Admission {
     }
 
     private static func tooMany(_ excess: RateLimiter.Excess) -> Refusal {
-        let message = "Rate limit exceeded for \(excess.subject.owner.rawValue): \(excess.subject.id). "
+        let message =
+            "Rate limit exceeded for \(excess.subject.owner.rawValue): \(excess.subject.id). "
             + "Limit type: \(excess.kind). Current limit: \(excess.limit), Remaining: 0. "
             + "Limit resets at: \(excess.resetsAt.readable)"
         return .error(429, message, type: "throttling_error", headers: [("retry-after", "60")])

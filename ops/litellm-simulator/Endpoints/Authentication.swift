@@ -34,7 +34,8 @@ enum Authentication {
         }
         let now = state.now
         if let expires = row.expires, row.isExpired(at: now) {
-            let message = "Authentication Error - Expired Key. Key Expiry time \(expires.python) "
+            let message =
+                "Authentication Error - Expired Key. Key Expiry time \(expires.python) "
                 + "and current time \(now.python)"
             throw .error(401, message, type: "expired_key", param: .string(Identifier.shortened(secret)))
         }
@@ -46,7 +47,8 @@ enum Authentication {
     ) throws(Refusal) -> Caller {
         let user = row.userID.flatMap { state.users[$0] }
         let role = user.map { $0.role ?? "internal_user" } ?? "unknown"
-        let needsAdmin = "Authentication Error, Only proxy admin can be used to generate, delete, update info for new "
+        let needsAdmin =
+            "Authentication Error, Only proxy admin can be used to generate, delete, update info for new "
             + "keys/users/teams. Route=\(call.path). Your role=\(role). Your user_id=***"
         switch route.access {
         case .open, .key: break
@@ -55,7 +57,8 @@ enum Authentication {
         case .modelAdmin:
             guard role != "proxy_admin" else { break }
             throw .dictionary(
-                403, "User does not have permission to make this model call. Your role=\(role). You can only make model "
+                403,
+                "User does not have permission to make this model call. Your role=\(role). You can only make model "
                     + "calls if you are a PROXY_ADMIN or if you are a team admin, by specifying a team_id in the "
                     + "model_info.", type: "auth_error", param: "None")
         }
@@ -68,7 +71,8 @@ enum Authentication {
 
     private static func unknown(_ secret: String, _ token: String) -> Refusal {
         let shown = secret.count >= 16 ? Identifier.shortened(secret) : "sk-..."
-        let message = "Authentication Error, Invalid proxy server token passed. Received API Key = \(shown), "
+        let message =
+            "Authentication Error, Invalid proxy server token passed. Received API Key = \(shown), "
             + "Key Hash (Token) =\(token). Unable to find token in cache or `LiteLLM_VerificationTokenTable`"
         return .error(401, message, type: "token_not_found_in_db", param: "key")
     }

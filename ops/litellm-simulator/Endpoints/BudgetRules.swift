@@ -11,16 +11,16 @@ enum BudgetRules {
 
     /// - Throws: 400 for a `budget_duration` that is none.
     static func check(budgetDuration body: JSONObject) throws(Refusal) {
-        guard let text = body["budget_duration"]?.string, Period(text) == nil else { return }
+        guard let text = body["budget_duration"]?.string, Period(text)?.canBeBudget != true else { return }
         throw .dictionary(
             400, "Invalid budget_duration '\(text)'. Use a format like '1h', '24h', '7d', or '30d'.")
     }
 
-    /// When something that lives for `duration` ends; nil when it lives for ever (no duration, or `-1`).
+    /// When something that lives for `duration` ends; nil when it lives for ever.
     ///
     /// - Throws: 500 for a duration that is none.
     static func expiry(_ duration: String?, now: Moment) throws(Refusal) -> Moment? {
-        guard let duration, duration != "-1" else { return nil }
+        guard let duration else { return nil }
         guard let period = Period(duration) else { throw .error(500, "Invalid duration format") }
         return now.adding(seconds: period.seconds)
     }

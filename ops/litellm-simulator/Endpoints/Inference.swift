@@ -80,7 +80,8 @@ enum Inference {
     }
 
     private static func unknownModel(_ name: String?, _ endpoint: String) -> Refusal {
-        let message = "\(endpoint): Invalid model name passed in model=\(name ?? "None"). "
+        let message =
+            "\(endpoint): Invalid model name passed in model=\(name ?? "None"). "
             + "Call `/v1/models` to view available models for your key."
         let error: JSONObject = [
             "message": .string(message), "type": "invalid_request_error", "param": nil, "code": "400",

@@ -14,7 +14,8 @@ enum KeyMaking {
         if let secret = question.text("key") { try check(secret: secret, settings: question.settings) }
         if let organization = question.text("organization_id") {
             throw .error(
-                500, "Organization doesn't exist in db. Organization=\(organization). "
+                500,
+                "Organization doesn't exist in db. Organization=\(organization). "
                     + "Create organization via `/organization/new` call.")
         }
         if question.text("budget_id") != nil { throw .dictionary(500, "Internal Server Error.") }
@@ -24,8 +25,10 @@ enum KeyMaking {
 
         let secret = question.text("key") ?? Identifier.secret()
         let token = Identifier.sha256(secret)
-        let stored = state.keys[token] ?? insert(
-            &state, secret: secret, asked: asked, expires: expires, createdBy: JSON(question.caller.userID))
+        let stored =
+            state.keys[token]
+            ?? insert(
+                &state, secret: secret, asked: asked, expires: expires, createdBy: JSON(question.caller.userID))
         return Answer(
             .object(
                 KeyViews.generated(

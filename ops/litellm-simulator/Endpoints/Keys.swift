@@ -49,7 +49,10 @@ enum Keys {
         var changed = row
         for (name, value) in body where !special.contains(name) { changed.columns[name] = value }
         if let spend = body["spend"]?.number { changed.spend = spend }
-        if let duration = body["duration"] { changed.expires = try BudgetRules.expiry(duration.string, now: now) }
+        if let duration = body["duration"] {
+            // Here `-1` means for ever.
+            changed.expires = try BudgetRules.expiry(duration == "-1" ? nil : duration.string, now: now)
+        }
         if body["budget_duration"] != nil { changed.planBudgetReset(now: now) }
         changed.updatedAt = now
         changed.settingsUpdatedAt = now

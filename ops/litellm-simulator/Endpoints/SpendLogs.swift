@@ -48,7 +48,8 @@ enum SpendLogs {
         let status = entry.error == nil ? "success" : "failure"
         let ended = Moment(milliseconds: entry.started.milliseconds + entry.milliseconds).logged
         return [
-            "request_id": .string(entry.requestID), "call_type": entry.endpoint == "/embeddings" ? "aembedding" : "acompletion",
+            "request_id": .string(entry.requestID),
+            "call_type": entry.endpoint == "/embeddings" ? "aembedding" : "acompletion",
             "api_key": .string(entry.token), "spend": .double(entry.spend),
             "total_tokens": .integer(entry.promptTokens + entry.completionTokens),
             "prompt_tokens": .integer(entry.promptTokens), "completion_tokens": .integer(entry.completionTokens),

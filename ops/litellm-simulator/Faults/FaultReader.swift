@@ -28,7 +28,9 @@ struct FaultReader {
         let action = try action(rule["action"] ?? nil, id: id)
         var ends: ContinuousClock.Instant?
         if let life = rule["for_ms"], !life.isNull {
-            guard let milliseconds = life.wholeNumber, milliseconds > 0 else { throw wrong("for_ms is a whole number above 0") }
+            guard let milliseconds = life.wholeNumber, milliseconds > 0 else {
+                throw wrong("for_ms is a whole number above 0")
+            }
             ends = .now + .milliseconds(milliseconds)
         }
         if case .down(refuses: true) = action.kind, ends == nil {
@@ -108,8 +110,9 @@ struct FaultReader {
         var headers: [(name: String, value: String)] = []
         if let seconds = members["retry_after"]?.number { headers.append(("retry-after", "\(Int(seconds))")) }
         switch members["body"] {
-        case .string(let text): return Answer(
-            status: status, contentType: "text/plain", body: Array(text.utf8), headers: headers)
+        case .string(let text):
+            return Answer(
+                status: status, contentType: "text/plain", body: Array(text.utf8), headers: headers)
         case .some(let body) where !body.isNull: return Answer(body, status: status, headers: headers)
         default: break
         }

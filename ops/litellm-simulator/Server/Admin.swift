@@ -40,7 +40,8 @@ struct Admin: Sendable {
         case ("POST", "clock", 1): return try clock(call)
         default:
             throw .detail(
-                404, "/_sim has GET, POST, DELETE faults; DELETE faults/{name}; GET holds; POST hold/{name}/release; "
+                404,
+                "/_sim has GET, POST, DELETE faults; DELETE faults/{name}; GET holds; POST hold/{name}/release; "
                     + "GET, DELETE calls; GET state; POST reset; POST clock")
         }
     }

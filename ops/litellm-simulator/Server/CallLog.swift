@@ -105,7 +105,10 @@ final class CallLog: Sendable {
             path: call.path, json: .object(json), aliases: aliases(call), haystack: "\(target)\n\(request)")
     }
 
-    private static func shown(_ answer: Answer) -> JSON { .string(clipped(Redaction.body(answer.body), longestAnswer)) }
+    /// LiteLLM shows no secret in an answer but fresh keys, and those look like keys.
+    private static func shown(_ answer: Answer) -> JSON {
+        .string(clipped(Redaction.text(String(decoding: answer.body, as: UTF8.self)), longestAnswer))
+    }
 
     private static func clipped(_ text: String, _ most: Int) -> String {
         text.utf8.count <= most ? text : "\(text.prefix(most))…"

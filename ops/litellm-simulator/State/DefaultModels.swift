@@ -45,7 +45,8 @@ enum DefaultModels {
         let reply = reply ?? .string("This is \(name), played by the simulator.")
         let own: JSONObject = ["model": .string("openai/\(name)"), "mock_response": reply]
         return ModelRow(
-            id: "\(name)-id", deploymentID: "\(name)-id", name: name, parameters: own.merged(with: parameters), info: info, isStored: false,
+            id: "\(name)-id", deploymentID: "\(name)-id", name: name, parameters: own.merged(with: parameters),
+            info: info, isStored: false,
             createdAt: now, updatedAt: now)
     }
 }

@@ -11,10 +11,15 @@ struct Period: Equatable {
     init?(_ text: String) {
         let text = Self.words[text.lowercased()] ?? text
         let digits = text.prefix { $0.isASCII && $0.isNumber }
-        guard let count = Int(digits), let unit = Unit(rawValue: String(text.dropFirst(digits.count))) else { return nil }
+        guard let count = Int(digits), let unit = Unit(rawValue: String(text.dropFirst(digits.count))) else {
+            return nil
+        }
         self.count = count
         self.unit = unit
     }
+
+    /// True for what LiteLLM takes as the length of a budget: something, and of months only one.
+    var canBeBudget: Bool { count > 0 && (unit != .month || count == 1) }
 
     /// How long it takes, in seconds; a month counts as 30 days.
     var seconds: Int {

@@ -48,7 +48,8 @@ final class Simulator: Backend {
             switch json {
             case .success(let value): return value?.members ?? [:]
             case .failure(let error):
-                let message = "Invalid JSON payload: unexpected character, expected a string key: line 1 column "
+                let message =
+                    "Invalid JSON payload: unexpected character, expected a string key: line 1 column "
                     + "\(error.offset + 1) (char \(error.offset))"
                 throw .error(400, message, type: "invalid_request_error", param: "request_body")
             }

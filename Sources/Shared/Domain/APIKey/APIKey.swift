@@ -15,6 +15,7 @@ package struct APIKeyLimits: Sendable, Equatable {
     /// Per model name tokens a minute.
     package var modelTpmLimit: JSONValue?
 
+    /// No limits unless told otherwise.
     package init(
         spending: SpendingLimits = SpendingLimits(), softBudget: Decimal? = nil, maxParallelRequests: Int? = nil,
         modelMaxBudget: JSONValue? = nil, modelRpmLimit: JSONValue? = nil, modelTpmLimit: JSONValue? = nil
@@ -37,6 +38,7 @@ package struct APIKeyWarning: Sendable, Codable, Equatable {
     /// One sentence.
     package var message: String
 
+    /// A warning.
     package init(code: String, field: String, message: String) {
         self.code = code
         self.field = field
@@ -54,8 +56,11 @@ package enum RevokeReason: String, Sendable, Codable, CaseIterable {
 
 /// An API key: what should be true of it, and what LiteLLM was seen to have.
 package struct APIKey: Sendable, Equatable {
+    /// Also the end of the alias.
     package var id: UUID
+    /// Who owns it.
     package var userId: UUID
+    /// The team it is booked to.
     package var teamId: UUID?
     /// The owner's name for it.
     package var name: String?
@@ -73,15 +78,19 @@ package struct APIKey: Sendable, Equatable {
     package var tags: [String]
     /// Booleans such as `allowChatCompletions`.
     package var permissions: JSONValue
+    /// What it may do and spend.
     package var limits: APIKeyLimits
     /// Spend as LiteLLM last told, and when that was.
     package var currentSpend: Decimal?
+    /// When that was.
     package var spendTakenAt: Date?
     /// LiteLLM refuses it from then on.
     package var expiresAt: Date?
     /// The wish: false from the moment somebody revokes it.
     package var isActive: Bool
+    /// When somebody revoked it.
     package var revokeRequestedAt: Date?
+    /// Why somebody did.
     package var revokeReason: RevokeReason?
     /// The fact: LiteLLM was read back and refuses it.
     package var revokedAt: Date?
@@ -89,10 +98,15 @@ package struct APIKey: Sendable, Equatable {
     package var deletedAt: Date?
     /// Until then a create attempt may be under way; nil when none was ever made.
     package var createDeadlineAt: Date?
+    /// The last use, as far as LiteLLM told.
     package var lastUsedAt: Date?
+    /// How far LiteLLM agrees.
     package var sync: SyncState
+    /// What LiteLLM does not do for it.
     package var warnings: [APIKeyWarning]
+    /// When the row was made.
     package var createdAt: Date
+    /// When the row was last changed.
     package var updatedAt: Date
 
     /// Whether its creation was given up before LiteLLM ever had it.
@@ -109,23 +123,36 @@ package struct APIKey: Sendable, Equatable {
 
 /// An API key that is to be stored.
 package struct NewAPIKey: Sendable {
+    /// Also the end of the alias.
     package var id: UUID
+    /// Who owns it.
     package var userId: UUID
+    /// The team it is booked to.
     package var teamId: UUID?
+    /// The owner's name for it.
     package var name: String?
+    /// SHA-256 of the secret in hexadecimal.
     package var hash: String
+    /// The secret's first seven characters.
     package var prefix: String
+    /// LiteLLM's name for it.
     package var alias: String
     /// Public model names; never empty.
     package var modelIds: [String]
+    /// The owner's own data.
     package var metadata: JSONValue
+    /// Ours only.
     package var tags: [String]
+    /// Booleans such as `allowChatCompletions`.
     package var permissions: JSONValue
+    /// What it may do and spend.
     package var limits: APIKeyLimits
+    /// When it ends; nil for never.
     package var expiresAt: Date?
     /// The job that creates it in LiteLLM.
     package var jobId: Int64
 
+    /// A key without limits unless told otherwise.
     package init(
         id: UUID, userId: UUID, teamId: UUID?, name: String?, hash: String, prefix: String, alias: String,
         modelIds: [String], metadata: JSONValue = [:], tags: [String] = [], permissions: JSONValue = [:],
@@ -158,8 +185,10 @@ package struct APIKeyFilter: Sendable {
     package var isActive: Bool?
     /// Whether deleted ones are shown too.
     package var includesDeleted = false
+    /// Which page.
     package var page = PageRequest()
 
+    /// All keys, first page.
     package init() {}
 }
 
@@ -170,6 +199,7 @@ package struct CreateWindow: Sendable, Equatable {
     /// When this was read.
     package var now: Date
 
+    /// A window, as a store reads it.
     package init(deadline: Date?, now: Date) {
         self.deadline = deadline
         self.now = now

@@ -2,6 +2,7 @@ package import Foundation
 
 /// The tables `api_keys`, `api_key_models` and `api_key_hashes`.
 package struct PostgresAPIKeyStore: Sendable {
+    /// A store without state.
     package init() {}
 
     // MARK: Reading

@@ -6,10 +6,14 @@ package struct AuditActor: Sendable, Equatable {
     package var userId: UUID?
     /// The user's name, a service token's name, or `system`.
     package var name: String
+    /// Where the request came from.
     package var ipAddress: String?
+    /// As the client named itself.
     package var userAgent: String?
+    /// The HTTP request.
     package var requestId: String?
 
+    /// Somebody.
     package init(
         userId: UUID?, name: String, ipAddress: String? = nil, userAgent: String? = nil, requestId: String? = nil
     ) {
@@ -26,20 +30,28 @@ package struct AuditActor: Sendable, Equatable {
 
 /// One audited action. Neither values nor metadata ever hold a secret.
 package struct AuditEntry: Sendable, Equatable {
+    /// Who.
     package var actor: AuditActor
     /// Upper snake case, such as `API_KEY_CREATE`.
     package var action: String
     /// Such as `api_key`.
     package var resourceType: String
+    /// Which one; nil for all of the kind.
     package var resourceId: String?
+    /// What it was before.
     package var oldValues: JSONValue?
+    /// What it became.
     package var newValues: JSONValue?
     /// The job that acted, or was asked to.
     package var jobId: Int64?
+    /// Whether it was done.
     package var success: Bool
+    /// Why not, when it was not.
     package var errorMessage: String?
+    /// Anything else.
     package var metadata: JSONValue
 
+    /// An entry about something that succeeded unless told otherwise.
     package init(
         actor: AuditActor, action: String, resourceType: String, resourceId: String?, oldValues: JSONValue? = nil,
         newValues: JSONValue? = nil, jobId: Int64? = nil, success: Bool = true, errorMessage: String? = nil,

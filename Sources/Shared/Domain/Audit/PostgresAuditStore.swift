@@ -1,5 +1,6 @@
 /// The table `audit_logs`, which is append only.
 package struct PostgresAuditStore: Sendable {
+    /// A store without state.
     package init() {}
 
     /// Appends an entry.

@@ -2,11 +2,14 @@
 package struct IdempotencyScope: Sendable, Equatable {
     /// The user or service token.
     package var caller: String
+    /// The HTTP method.
     package var method: String
+    /// The path without the query.
     package var path: String
     /// As the client sent it.
     package var key: String
 
+    /// A scope.
     package init(caller: String, method: String, path: String, key: String) {
         self.caller = caller
         self.method = method
@@ -17,11 +20,14 @@ package struct IdempotencyScope: Sendable, Equatable {
 
 /// The answer that a repeated request gets. It never holds a secret.
 package struct StoredAnswer: Sendable, Equatable {
+    /// The HTTP status.
     package var status: Int
+    /// The JSON body.
     package var body: JSONValue?
     /// Names and values of the headers that belong to the answer, such as `Location`.
     package var headers: [String: String]
 
+    /// An answer.
     package init(status: Int, body: JSONValue?, headers: [String: String]) {
         self.status = status
         self.body = body

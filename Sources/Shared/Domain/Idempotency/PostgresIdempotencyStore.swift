@@ -1,5 +1,6 @@
 /// The table `idempotency_keys`.
 package struct PostgresIdempotencyStore: Sendable {
+    /// A store without state.
     package init() {}
 
     /// Claims a key in the change's own transaction. A second request waits here for the first one, at most `wait`.

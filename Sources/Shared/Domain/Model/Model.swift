@@ -22,13 +22,18 @@ package struct ModelDescription: Sendable, Equatable {
     package var tpm: Int?
     /// Requests a minute that the deployment takes.
     package var rpm: Int?
+    /// Takes images.
     package var supportsVision: Bool
+    /// Calls functions.
     package var supportsFunctionCalling: Bool
+    /// Calls several at once.
     package var supportsParallelFunctionCalling: Bool
+    /// Lets the caller choose the function.
     package var supportsToolChoice: Bool
     /// Sorted: `chat`, `embeddings`, `convert`, `function_calling`, …
     package var features: [String]
 
+    /// A model of which nothing is known but its name and provider, unless told otherwise.
     package init(
         id: String, provider: String, backendModelName: String? = nil, apiBase: String? = nil,
         contextLength: Int? = nil, maxTokens: Int? = nil, inputCostPerToken: Decimal? = nil,
@@ -56,6 +61,7 @@ package struct ModelDescription: Sendable, Equatable {
 
 /// Whether a model can be used.
 package enum ModelAvailability: String, Sendable, Codable, CaseIterable, PostgresDecodable {
+    /// LiteLLM lists it.
     case available
     /// Missing from two complete listings in a row.
     case unavailable
@@ -63,19 +69,24 @@ package enum ModelAvailability: String, Sendable, Codable, CaseIterable, Postgre
 
 /// A model of our catalogue: what LiteLLM says of it and what is only ours.
 package struct Model: Sendable, Equatable {
+    /// LiteLLM's part.
     package var model: ModelDescription
     /// Ours: the synchronisation never touches it.
     package var description: String?
     /// Ours: keys for it need an approval.
     package var restrictedAccess: Bool
+    /// Whether it can be used.
     package var availability: ModelAvailability
     /// Complete listings in a row that did not show it.
     package var absences: Int
     /// Always true as far as LiteLLM tells.
     package var supportsStreaming: Bool
+    /// When it was first seen.
     package var createdAt: Date
+    /// When it last changed.
     package var updatedAt: Date
 
+    /// The public name.
     package var id: String { model.id }
 }
 
@@ -83,12 +94,16 @@ package struct Model: Sendable, Equatable {
 package struct ModelDeployment: Sendable, Equatable {
     /// LiteLLM's `model_info.id`.
     package var id: String
+    /// The public name of the model.
     package var modelId: String
+    /// Such as `openai`.
     package var provider: String
+    /// The provider's own name of the model.
     package var backendModelName: String?
     /// Whether it lives in LiteLLM's database, and so can be changed there.
     package var isInDatabase: Bool
 
+    /// A deployment.
     package init(id: String, modelId: String, provider: String, backendModelName: String?, isInDatabase: Bool) {
         self.id = id
         self.modelId = modelId
@@ -102,27 +117,37 @@ package struct ModelDeployment: Sendable, Equatable {
 package struct ModelFilter: Sendable {
     /// Part of the id or description, ignoring case.
     package var search: String?
+    /// Such as `openai`.
     package var provider: String?
     /// One of the features.
     package var capability: String?
     /// Nil for both.
     package var availability: ModelAvailability?
+    /// Which page.
     package var page = PageRequest()
 
+    /// All models, first page.
     package init() {}
 }
 
 /// What one run of the synchronisation did.
 package struct ModelSyncRecord: Sendable, Equatable {
+    /// The job that ran it.
     package var jobId: Int64
+    /// Whether everything was taken over.
     package var success: Bool
+    /// Models that LiteLLM listed.
     package var total: Int
+    /// Models that were new.
     package var added: Int
+    /// Models that had changed.
     package var updated: Int
+    /// Models that became unavailable.
     package var unavailable: Int
     /// Sentences that are safe to show.
     package var problems: [String]
 
+    /// A record.
     package init(
         jobId: Int64, success: Bool, total: Int, added: Int, updated: Int, unavailable: Int, problems: [String]
     ) {

@@ -5,6 +5,7 @@ package struct PostgresModelStore: Sendable {
     // Values in one statement: large enough that round trips do not count, small enough to stay a small message.
     private static let batch = 500
 
+    /// A store without state.
     package init() {}
 
     // MARK: Reading

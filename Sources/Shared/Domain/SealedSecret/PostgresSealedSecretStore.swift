@@ -6,6 +6,7 @@ package struct PostgresSealedSecretStore: Sendable {
         case apiKeyCreate = "api_key.create"
     }
 
+    /// A store without state.
     package init() {}
 
     /// Keeps a sealed value until it is deleted or scheduled to be.

@@ -2,6 +2,7 @@ package import Foundation
 
 /// The tables `teams` and `team_members`.
 package struct PostgresTeamStore: Sendable {
+    /// A store without state.
     package init() {}
 
     /// The team with this id.

@@ -5,6 +5,7 @@ package struct PostgresUsageStore: Sendable {
     // Values in one statement: large enough that round trips do not count, small enough to stay a small message.
     private static let batch = 1000
 
+    /// A store without state.
     package init() {}
 
     /// The database's present time, by which days are over for every process at once.

@@ -34,6 +34,7 @@ package struct UTCDay: Sendable, Hashable, Comparable, Codable, CustomStringConv
     /// `2026-01-31`.
     package var description: String { String(ISO8601.string(from: start).prefix(10)) }
 
+    /// Earlier days are smaller.
     package static func < (lhs: UTCDay, rhs: UTCDay) -> Bool { lhs.number < rhs.number }
 
     package init(from decoder: any Decoder) throws {

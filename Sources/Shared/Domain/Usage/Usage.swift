@@ -4,14 +4,20 @@ package import Foundation
 package struct UsageTotals: Sendable, Equatable {
     /// Money, exact.
     package var spend: Decimal
+    /// Tokens of prompts.
     package var promptTokens: Int
+    /// Tokens of answers.
     package var completionTokens: Int
+    /// All tokens.
     package var totalTokens: Int
     /// All requests, refused ones included.
     package var requests: Int
+    /// Those that were answered.
     package var successfulRequests: Int
+    /// Those that failed or were refused.
     package var failedRequests: Int
 
+    /// Sums; zero unless told otherwise.
     package init(
         spend: Decimal = 0, promptTokens: Int = 0, completionTokens: Int = 0, totalTokens: Int = 0,
         requests: Int = 0, successfulRequests: Int = 0, failedRequests: Int = 0
@@ -28,10 +34,12 @@ package struct UsageTotals: Sendable, Equatable {
     /// Nothing was used.
     package static let zero = UsageTotals()
 
+    /// Adds up.
     package static func + (lhs: UsageTotals, rhs: UsageTotals) -> UsageTotals {
         combine(lhs, rhs, +, +)
     }
 
+    /// Takes away.
     package static func - (lhs: UsageTotals, rhs: UsageTotals) -> UsageTotals {
         combine(lhs, rhs, -, -)
     }
@@ -63,11 +71,14 @@ package struct UsageEntry: Sendable, Equatable {
     package var keyHash: String
     /// The public model name; `unknown` for what LiteLLM does not ascribe to a model.
     package var modelId: String
+    /// Such as `openai`; `unknown` where LiteLLM does not say.
     package var provider: String
     /// LiteLLM's name of the key.
     package var keyAlias: String?
+    /// The sums.
     package var totals: UsageTotals
 
+    /// An entry.
     package init(keyHash: String, modelId: String, provider: String, keyAlias: String?, totals: UsageTotals) {
         self.keyHash = keyHash
         self.modelId = modelId
@@ -79,15 +90,18 @@ package struct UsageEntry: Sendable, Equatable {
 
 /// A whole day as LiteLLM told it.
 package struct UsageDay: Sendable, Equatable {
+    /// The day, in UTC.
     package var day: UTCDay
     /// When LiteLLM was asked.
     package var fetchedAt: Date
     /// Whether the day was over, with the grace for late spend, when LiteLLM was asked.
     package var isComplete: Bool
+    /// The sums.
     package var totals: UsageTotals
     /// One for each key, model and provider.
     package var entries: [UsageEntry]
 
+    /// A day.
     package init(day: UTCDay, fetchedAt: Date, isComplete: Bool, totals: UsageTotals, entries: [UsageEntry]) {
         self.day = day
         self.fetchedAt = fetchedAt
@@ -99,13 +113,18 @@ package struct UsageDay: Sendable, Equatable {
 
 /// Which usage is added up. Both days are inclusive.
 package struct UsageFilter: Sendable {
+    /// The first day.
     package var from: UTCDay
+    /// The last day.
     package var to: UTCDay
     /// Only keys of this user; nil for all keys, foreign ones included.
     package var userId: UUID?
+    /// A public model name.
     package var modelId: String?
+    /// One of our keys.
     package var apiKeyId: UUID?
 
+    /// All usage of a range of days unless told otherwise.
     package init(from: UTCDay, to: UTCDay, userId: UUID? = nil, modelId: String? = nil, apiKeyId: UUID? = nil) {
         self.from = from
         self.to = to
@@ -117,17 +136,25 @@ package struct UsageFilter: Sendable {
 
 /// Usage added up, and how far it can be relied on.
 package struct UsageSummary: Sendable, Equatable {
+    /// One model at one provider.
     package struct ByModel: Sendable, Equatable {
+        /// A public model name.
         package var modelId: String
+        /// Such as `openai`; `unknown` where LiteLLM does not say.
         package var provider: String
+        /// The sums.
         package var totals: UsageTotals
     }
 
+    /// One day.
     package struct ByDay: Sendable, Equatable {
+        /// The day, in UTC.
         package var day: UTCDay
+        /// The sums.
         package var totals: UsageTotals
     }
 
+    /// The sums.
     package var totals: UsageTotals
     /// The most expensive first.
     package var byModel: [ByModel]

@@ -2,6 +2,7 @@ package import Foundation
 
 /// The table `users`.
 package struct PostgresUserStore: Sendable {
+    /// A store without state.
     package init() {}
 
     /// The user with this id.
@@ -98,7 +99,7 @@ package struct PostgresUserStore: Sendable {
             """)
     }
 
-    private static let columns: StaticString = """
+    static let columns: StaticString = """
         id, username, email, full_name, oauth_provider, oauth_id, roles, is_active, max_budget, budget_duration,
         tpm_limit, rpm_limit, sync_status, version_wanted, version_applied, sync_error, last_job_id, last_login_at,
         created_at, updated_at

@@ -55,14 +55,23 @@ package struct User: Sendable, Equatable {
 
 /// A user that is to be stored.
 package struct NewUser: Sendable, Equatable {
+    /// LiteLLM's `user_id` too.
     package var id: UUID
+    /// Unique, ignoring case.
     package var username: String
+    /// Unique, ignoring case.
     package var email: String
+    /// The name to show.
     package var fullName: String?
+    /// Who vouches for the person.
     package var oauthProvider: String
+    /// The provider's id of the person.
     package var oauthId: String
+    /// What the person may do.
     package var roles: [Role]
+    /// Whether the person may sign in.
     package var isActive: Bool
+    /// What LiteLLM enforces.
     package var limits: SpendingLimits
 
     /// A user who starts without limits unless told otherwise.

@@ -5,6 +5,8 @@ import Synchronization
 /// Where and how to connect.
 struct PostgresConnectOptions: Sendable {
     var url: Secret
+    /// Another database than that of the connection string.
+    var database: String?
     var applicationName: String
     /// The limit for each host of the connection string.
     var timeout: Duration
@@ -66,7 +68,7 @@ enum LibPQConnector {
         }
         let seconds = Int(options.timeout.inSeconds.rounded(.up))
         // What stands before the connection string are defaults that it may override, what stands behind overrides it.
-        let settings: [(String, String)] = [
+        var settings: [(String, String)] = [
             ("fallback_application_name", options.applicationName),
             ("keepalives_idle", String(options.keepaliveIdle)),
             ("keepalives_interval", "5"),
@@ -76,6 +78,8 @@ enum LibPQConnector {
             ("connect_timeout", String(max(seconds, 2))),
             ("client_encoding", "UTF8"),
         ]
+        // Of several `dbname` only the first one is taken for a connection string.
+        if let database = options.database { settings.append(("dbname", database)) }
         let pointer = unsafe withCStrings(settings.map(\.0)) { keywords in
             unsafe withCStrings(settings.map(\.1)) { values in
                 unsafe PQconnectdbParams(keywords, values, 1)

@@ -55,25 +55,30 @@ extension PostgresSession {
 
     /// Sends a piece of the data of a COPY that `request` started; waits until it has left this process.
     nonisolated func copyData(_ bytes: [UInt8], _ request: PostgresRequest) async throws(PostgresError) {
-        _ = try await perform(request, isCancellable: true) { session, continuation in
+        let outcome = await perform(request, isCancellable: true) { session, continuation in
+            if let reason = session.copyCancellation {
+                continuation.resume(returning: .failure(reason.error(limit: request.timeout)))
+                return
+            }
             guard let connection = session.copying(request, continuation) else { return }
             guard connection.putCopyData(bytes) == .done else {
-                session.end(connection.lastError)
                 continuation.resume(returning: .failure(connection.lastError))
+                session.end(connection.lastError)
                 return
             }
             session.copyWaiter = continuation
             session.flush()
         }
+        _ = try outcome.get()
     }
 
-    /// Ends a COPY, with a reason without any effect, and gives the number of rows.
-    nonisolated func copyEnd(_ request: PostgresRequest, failure: String?) async throws(PostgresError) -> Int {
-        let rows = try await perform(request, isCancellable: false) { session, continuation in
+    /// Ends a COPY; with a failure it has no effect, and the outcome is the server's word for that.
+    nonisolated func copyEnd(_ request: PostgresRequest, failure: String?) async -> PostgresOutcome {
+        await perform(request, isCancellable: false) { session, continuation in
             guard let connection = session.copying(request, continuation) else { return }
             guard connection.putCopyEnd(failure: failure) == .done else {
-                session.end(connection.lastError)
                 continuation.resume(returning: .failure(connection.lastError))
+                session.end(connection.lastError)
                 return
             }
             session.active?.isCopying = false
@@ -81,7 +86,14 @@ extension PostgresSession {
             session.flush()
             session.receive()
         }
-        return rows.last?.affectedRows ?? 0
+    }
+
+    /// Why the COPY under way is being cancelled; its caller stops sending then.
+    private var copyCancellation: PostgresCancelReason? {
+        switch active?.cancellation {
+        case .sending(let reason), .sent(let reason): reason
+        case .some(.none), nil: nil
+        }
     }
 
     /// The connection if `request` is the COPY under way on it; else the step fails.

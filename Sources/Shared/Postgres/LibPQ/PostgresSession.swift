@@ -112,28 +112,29 @@ actor PostgresSession: PostgresEventHandler {
     nonisolated func run(
         _ request: PostgresRequest, isCancellable: Bool = true
     ) async throws(PostgresError) -> [PostgresRows] {
-        try await perform(request, isCancellable: isCancellable) { session, continuation in
+        let outcome = await perform(request, isCancellable: isCancellable) { session, continuation in
             session.accept(request, continuation)
         }
+        return try outcome.get()
     }
 
     /// Hands one step of a request to the loop and waits for its outcome.
     nonisolated func perform(
         _ request: PostgresRequest, isCancellable: Bool,
         _ step: @escaping @Sendable (isolated PostgresSession, PostgresContinuation) -> Void
-    ) async throws(PostgresError) -> [PostgresRows] {
+    ) async -> PostgresOutcome {
         func submit(_ continuation: PostgresContinuation) {
             loop.submit { self.assumeIsolated { step($0, continuation) } }
         }
         guard isCancellable else {
-            return try await withCheckedContinuation { submit($0) }.get()
+            return await withCheckedContinuation { submit($0) }
         }
-        return try await withTaskCancellationHandler {
+        return await withTaskCancellationHandler {
             await withCheckedContinuation { submit($0) }
         } onCancel: {
             request.isCancelled.store(true, ordering: .relaxed)
             loop.submit { self.assumeIsolated { $0.cancel(request) } }
-        }.get()
+        }
     }
 
     /// Closes the connection; what is under way fails.

@@ -1,0 +1,105 @@
+import Foundation
+import Hummingbird
+import Jobs
+import Logging
+import Metrics
+import ServiceLifecycle
+import Shared
+import UnixSignals
+
+/// The composition root: settings become services, in the order of their dependencies; they stop in reverse.
+struct APIProcess {
+    /// How long answers that are being written may take after SIGTERM.
+    private static let drain: Duration = .seconds(20)
+    private static let cancellation: Duration = .seconds(5)
+    /// Connections that wait to be accepted.
+    private static let backlog = 1024
+    /// How long a connection may stay without a request, in seconds.
+    private static let idleSeconds: Int64 = 75
+    private static let headerBytes = 16 * 1024
+    private static let headerCount = 100
+
+    let configuration: AppConfiguration
+    let logger: Logger
+
+    /// Serves until SIGTERM or SIGINT, then lets the requests under way end.
+    func run() async throws {
+        let registry = PrometheusRegistry(descriptions: HTTPMetrics.descriptions)
+        MetricsSystem.bootstrap(PrometheusMetricsFactory(registry))
+        ProcessMetrics.install(in: registry, service: "litemaas-api")
+
+        let database = PostgresClient(settings: configuration.database, logger: logger)
+        try await Migrator.requireCurrent(client: database, atLeast: SchemaVersion.required)
+        let queue = JobQueue(database: database, catalog: .standard, logger: logger)
+        try await queue.prepare()
+        let listener = PostgresListener(
+            settings: configuration.database, channels: [JobChannel.finished], logger: logger)
+        let waiters = JobWaiters(queue: queue, listener: listener, logger: logger)
+        APIMetrics.install(in: registry, database: database, waiters: waiters)
+
+        let dependencies = try APIDependencies(
+            settings: APISettings(configuration), database: database, queue: queue, waiters: waiters,
+            sealer: configuration.keys.sealer, provisioning: ProvisioningSettings(configuration),
+            provider: try identityProvider(),
+            tokens: await SessionTokens(
+                secret: configuration.auth.jwtSecret, lifetime: Int(configuration.auth.jwtLifetime.inSeconds)),
+            registry: registry, logger: logger)
+        let server = application(dependencies)
+
+        // The waiters stop first: requests that wait for jobs are answered, and the server has nothing to wait for.
+        let all: [any Service] = [database, listener, server, waiters]
+        var group = ServiceGroupConfiguration(
+            services: all.map {
+                .init(
+                    service: $0, successTerminationBehavior: .gracefullyShutdownGroup,
+                    failureTerminationBehavior: .gracefullyShutdownGroup)
+            },
+            gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        group.maximumGracefulShutdownDuration = Self.drain
+        group.maximumCancellationDuration = Self.cancellation
+        try await ServiceGroup(configuration: group).run()
+        logger.info("stopped")
+    }
+
+    private func application(_ dependencies: APIDependencies) -> some ApplicationProtocol {
+        Application(
+            router: buildRouter(dependencies),
+            server: .http1(
+                configuration: .init(
+                    idleTimeout: .seconds(Self.idleSeconds),
+                    httpDecoderConfiguration: .init(
+                        maxHeaderFieldSize: Self.headerBytes, maxHeaderListSize: Self.headerBytes,
+                        maxHeaderFieldCount: Self.headerCount))),
+            configuration: ApplicationConfiguration(
+                address: .hostname(configuration.server.host, port: configuration.server.port), backlog: Self.backlog),
+            logger: logger)
+    }
+
+    /// Throws ``NoIdentityProvider`` when nobody could sign in.
+    private func identityProvider() throws -> any IdentityProvider {
+        guard configuration.auth.mockAuth else { throw NoIdentityProvider() }
+        return MockIdentityProvider(publicURL: configuration.server.publicURL)
+    }
+}
+
+/// There is no way to sign in.
+struct NoIdentityProvider: Error, CustomStringConvertible {
+    var description: String {
+        "There is no identity provider: set MOCK_AUTH=true (development only)."
+    }
+}
+
+extension APISettings {
+    /// From the checked configuration.
+    init(_ configuration: AppConfiguration) {
+        environment = configuration.environment
+        frontendOrigins = configuration.server.corsOrigins
+        litellmURL = configuration.litellm.baseURL
+        litellmTimeout = configuration.litellm.timeout
+        defaultRoles = configuration.users.roles.compactMap(Role.init(spelling:))
+        bootstrapAdmins = Set(configuration.auth.bootstrapAdmins.map { $0.lowercased() })
+        defaultLimits = SpendingLimits(
+            maxBudget: Decimal(configuration.users.maxBudget), tpmLimit: configuration.users.tpmLimit,
+            rpmLimit: configuration.users.rpmLimit)
+    }
+}

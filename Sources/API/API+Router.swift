@@ -1,0 +1,48 @@
+import HTTPTypes
+import Hummingbird
+import Shared
+
+/// Every route of this API: the list that is registered, and that tests hold against the documentation.
+func allRoutes(_ dependencies: APIDependencies) -> [Route] {
+    let groups: [any RouteGroup] = [
+        dependencies.system, dependencies.health, dependencies.auth, dependencies.keys, dependencies.models,
+        dependencies.users, dependencies.usage, dependencies.jobs,
+    ]
+    return groups.flatMap(\.routes)
+}
+
+/// The router with all routes and layers; the same for the process and for tests.
+func buildRouter(_ dependencies: APIDependencies) -> Router<APIContext> {
+    let router = Router(context: APIContext.self, options: .autoGenerateHeadEndpoints)
+    router.add(middleware: RequestScope())
+    router.add(middleware: CORS(origins: Set(dependencies.settings.frontendOrigins)))
+    router.add(middleware: AccessLog(metrics: dependencies.metrics))
+    router.add(middleware: ErrorMiddleware())
+    let authenticator = dependencies.authenticator
+    let routes = allRoutes(dependencies)
+    for route in routes {
+        router.on(RouterPath(route.path), method: route.method) { request, context in
+            try await route.respond(Call(request: request, context: context), authenticator)
+        }
+    }
+    refuseOtherMethods(routes, on: router)
+    return router
+}
+
+/// A path that exists answers other methods with 405 and the ones that it knows, instead of 404.
+private func refuseOtherMethods(_ routes: [Route], on router: Router<APIContext>) {
+    let all: [HTTPRequest.Method] = [.get, .head, .post, .put, .patch, .delete, .options, .trace, .connect]
+    for (path, routes) in Dictionary(grouping: routes, by: \.path) {
+        var known = Set(routes.map(\.method))
+        if known.contains(.get) { known.insert(.head) }
+        let allow = known.map(\.rawValue).sorted().joined(separator: ", ")
+        for method in all where !known.contains(method) {
+            router.on(RouterPath(path), method: method) { _, _ -> Response in
+                var error = APIError(
+                    .methodNotAllowed, .methodNotAllowed, "This path does not know the method \(method.rawValue).")
+                error.headers[.allow] = allow
+                throw error
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+import Jobs
+import Logging
+import Metrics
+import Shared
+
+/// Everything that the routes reach. Made once, by the process or by a test.
+struct APIDependencies: Sendable {
+    let settings: APISettings
+    let authenticator: Authenticator
+    let metrics: HTTPMetrics
+    let system: SystemRoutes
+    let health: HealthRoutes
+    let auth: AuthRoutes
+    let keys: KeyRoutes
+    let models: ModelRoutes
+    let users: UserRoutes
+    let usage: UsageRoutes
+    let jobs: JobRoutes
+
+    /// - Parameters:
+    ///   - queue: prepared; enqueues in `database`.
+    ///   - provider: how people sign in.
+    ///   - tokens: signs and checks sessions.
+    ///   - registry: what `/metrics` shows.
+    ///   - metricsFactory: where the counts of requests go.
+    init(
+        settings: APISettings, database: PostgresClient, queue: JobQueue, waiters: JobWaiters, sealer: Sealer,
+        provisioning: ProvisioningSettings, provider: any IdentityProvider, tokens: SessionTokens,
+        registry: PrometheusRegistry, metricsFactory: any MetricsFactory = MetricsSystem.factory, logger: Logger
+    ) throws {
+        let changes = Changes(database: database, queue: queue, waiters: waiters)
+        let users = UserProvisioning(queue: queue)
+        let authenticator = Authenticator(tokens: tokens, users: UserReader(database: database))
+        self.settings = settings
+        self.authenticator = authenticator
+        metrics = HTTPMetrics(factory: metricsFactory)
+        system = SystemRoutes(
+            settings: settings, provider: provider, openAPI: try OpenAPIDocument.load(), registry: registry)
+        health = HealthRoutes(
+            database: database, queue: queue, readiness: Readiness(database: database, logger: logger),
+            settings: settings)
+        auth = AuthRoutes(
+            signIn: SignIn(
+                database: database, provider: provider, tokens: tokens, provisioning: users, settings: settings),
+            authenticator: authenticator, provider: provider, database: database)
+        keys = KeyRoutes(
+            database: database, sealer: sealer,
+            provisioning: KeyProvisioning(queue: queue, sealer: sealer, settings: provisioning), changes: changes)
+        models = ModelRoutes(database: database, catalogue: ModelCatalogue(queue: queue), changes: changes)
+        self.users = UserRoutes(database: database, provisioning: users, changes: changes, settings: settings)
+        usage = UsageRoutes(database: database, collection: UsageCollection(queue: queue), changes: changes)
+        jobs = JobRoutes(queue: queue, waiters: waiters, changes: changes)
+    }
+}

@@ -1,0 +1,31 @@
+import Shared
+
+/// What the routes need to know of the configuration. Built once, at the start, from checked values.
+struct APISettings: Sendable {
+    var environment = AppEnvironment.development
+    /// Where this API is reached from outside, without a slash at the end; also where the identity provider sends
+    /// browsers back to.
+    var publicURL = "http://localhost:8081"
+    /// Front ends a browser may be sent back to after signing in; the first one is the default.
+    var frontendOrigins = ["http://localhost:3000"]
+    /// Where users of keys reach LiteLLM.
+    var litellmURL = "http://localhost:4000"
+    var litellmTimeout: Duration = .seconds(30)
+    /// Roles of somebody whom the identity provider gives none.
+    var defaultRoles: [Role] = [.user]
+    /// What a new user may spend.
+    var defaultLimits = SpendingLimits()
+    /// In lower case: user names and e-mail addresses that are given the role admin when they sign in.
+    var bootstrapAdmins: Set<String> = []
+    /// Shown to clients; nothing is converted.
+    var currency = Currency()
+    /// How long a day's usage counts as fresh, in minutes.
+    var usageCacheMinutes = 5
+
+    /// How money is shown.
+    struct Currency: Sendable {
+        var code = "USD"
+        var symbol = "$"
+        var name = "US Dollar"
+    }
+}

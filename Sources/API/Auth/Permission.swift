@@ -1,0 +1,54 @@
+import Shared
+
+/// One thing a caller may be allowed to do; the catalogue that LiteMaaS clients know, and what jobs add to it.
+enum Permission: String, Sendable, CaseIterable {
+    case adminSystem = "admin:system"
+    case adminUsers = "admin:users"
+    case adminUsage = "admin:usage"
+    case adminAudit = "admin:audit"
+    case adminBackup = "admin:backup"
+    case adminModels = "admin:models"
+    case adminHealth = "admin:health"
+    case adminAPIKeys = "admin:api_keys"
+    case adminBannersRead = "admin:banners:read"
+    case adminBannersWrite = "admin:banners:write"
+    case adminSubscriptionsRead = "admin:subscriptions:read"
+    case adminSubscriptionsWrite = "admin:subscriptions:write"
+    case adminSubscriptionsDelete = "admin:subscriptions:delete"
+    case usersRead = "users:read"
+    case usersWrite = "users:write"
+    case usersDelete = "users:delete"
+    case modelsRead = "models:read"
+    case modelsWrite = "models:write"
+    case subscriptionsRead = "subscriptions:read"
+    case subscriptionsWrite = "subscriptions:write"
+    case subscriptionsDelete = "subscriptions:delete"
+    case apiKeysRead = "api_keys:read"
+    case apiKeysWrite = "api_keys:write"
+    case apiKeysDelete = "api_keys:delete"
+    case usageRead = "usage:read"
+    case usageWrite = "usage:write"
+    case usageExport = "usage:export"
+    case jobsReadAll = "admin:jobs:read"
+    case jobsWrite = "admin:jobs:write"
+}
+
+extension Role {
+    /// What the role allows. Of several roles each adds its own.
+    var permissions: Set<Permission> {
+        switch self {
+        case .admin: Set(Permission.allCases)
+        case .adminReadonly:
+            [
+                .adminUsers, .adminUsage, .adminAudit, .adminSubscriptionsRead, .adminBannersRead, .usersRead,
+                .modelsRead, .subscriptionsRead, .apiKeysRead, .usageRead, .usageExport, .jobsReadAll,
+            ]
+        case .user:
+            [
+                .modelsRead, .subscriptionsRead, .subscriptionsWrite, .subscriptionsDelete, .apiKeysRead,
+                .apiKeysWrite, .apiKeysDelete, .usageRead, .usageExport,
+            ]
+        case .readonly: [.modelsRead, .subscriptionsRead, .apiKeysRead, .usageRead]
+        }
+    }
+}

@@ -1,0 +1,82 @@
+import HTTPTypes
+import Hummingbird
+import Jobs
+import NIOCore
+import Shared
+
+/// What a client is told about an error. The one place where errors of other layers get a status.
+enum ErrorTranslator {
+    /// Never carries the text of an error that was not written for clients.
+    static func apiError(for error: any Error) -> APIError {
+        switch error {
+        case let error as APIError: error
+        case let error as HTTPError: http(error.status)
+        case is NIOTooManyBytesError: http(.contentTooLarge)
+        case let error as ProvisioningError: provisioning(error)
+        case let error as JobQueueError: queue(error)
+        case let error as PostgresError: database(error)
+        case is CancellationError: .unavailable("The server is stopping; send the request again.")
+        default: APIError(.internalServerError, .internalError, "The request failed because of an internal error.")
+        }
+    }
+
+    private static func http(_ status: HTTPResponse.Status) -> APIError {
+        switch status {
+        case .notFound: APIError(.notFound, .notFound, "There is no such route.")
+        case .contentTooLarge: APIError(.contentTooLarge, .payloadTooLarge, "The body is too large.")
+        case .badRequest: APIError(.badRequest, .invalidInput, "The request cannot be read.")
+        default:
+            APIError(status, status.code >= 500 ? .internalError : .invalidInput, "The request cannot be answered.")
+        }
+    }
+
+    private static func provisioning(_ error: ProvisioningError) -> APIError {
+        switch error.code {
+        case .keyNotFound, .userNotFound: APIError(.notFound, .notFound, error.message)
+        case .userInactive: APIError(.forbidden, .forbidden, error.message)
+        case .usernameTaken, .emailTaken, .identityTaken:
+            APIError(.conflict, .alreadyExists, error.message, details: ErrorDetails(field: error.field))
+        case .keyLimitReached:
+            APIError(
+                .badRequest, .invalidInput, error.message,
+                details: ErrorDetails(suggestion: "Delete a key that is no longer needed."))
+        case .noModels, .unknownModels, .unavailableModels, .restrictedModels, .teamNotFound, .invalidLimit,
+            .expiryInPast:
+            APIError.validation(error.field ?? "body", .invalid, error.message)
+        }
+    }
+
+    private static func queue(_ error: JobQueueError) -> APIError {
+        switch error {
+        case .notFound(let id): .notFound("job", id: String(id))
+        case .wrongState, .keyTaken, .protected, .dependencyEnded:
+            APIError(.conflict, .conflict, error.description)
+        case .unknownQueue, .unknownKind, .dependencyWithoutOrder:
+            APIError(.internalServerError, .internalError, "The job could not be enqueued.")
+        }
+    }
+
+    private static func database(_ error: PostgresError) -> APIError {
+        switch error.sqlState {
+        case "23505": APIError(.conflict, .alreadyExists, "This exists already.")
+        case "23503": APIError(.badRequest, .validation, "Something this refers to does not exist.")
+        case "23502", "23514": APIError(.badRequest, .validation, "A value is not allowed.")
+        case "22021", "22P05": APIError(.badRequest, .validation, "A text holds a character that cannot be stored.")
+        case "40001", "40P01", "55P03":
+            APIError.busy("Another request is changing the same thing; send it again.", afterSeconds: 1)
+        case "57014": timeout
+        default:
+            switch error.code {
+            case .connection, .poolExhausted: .unavailable("The database cannot be reached now.")
+            case .timeout: timeout
+            default: APIError(.internalServerError, .database, "The request failed in the database.")
+            }
+        }
+    }
+
+    private static var timeout: APIError {
+        var error = APIError(.gatewayTimeout, .timeout, "The database did not answer in time.")
+        error.retry = RetryAdvice(afterSeconds: 2)
+        return error
+    }
+}

@@ -1,0 +1,246 @@
+import Foundation
+import Shared
+
+/// A request taken apart.
+struct FakeLiteLLMCall {
+    let path: String
+    let query: [String: String]
+    let body: FakeLiteLLM.Row
+
+    init(_ request: HTTPClientRequest) {
+        let components = URLComponents(string: request.url)
+        path = components?.path ?? ""
+        query = Dictionary(
+            (components?.queryItems ?? []).map { ($0.name, $0.value ?? "") }, uniquingKeysWith: { first, _ in first })
+        let document = try? JSON.decoder.decode(JSONValue.self, from: Data(request.body))
+        body = document?.objectValue ?? [:]
+    }
+
+    func text(_ member: String) -> String? { body[member]?.stringValue }
+}
+
+extension FakeLiteLLM.State {
+    /// Carries the call out and answers it: status and body.
+    mutating func answer(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        switch call.path {
+        case "/key/generate": generate(call)
+        case "/key/info": keyInfo(call)
+        case "/key/list": keyList(call)
+        case "/key/block": block(call, true)
+        case "/key/unblock": block(call, false)
+        case "/key/update": updateKey(call)
+        case "/key/delete": deleteKeys(call)
+        case "/user/new": createUser(call)
+        case "/user/info": userInfo(call)
+        case "/user/update": updateUser(call)
+        case "/user/list": userList(call)
+        case "/team/new": createTeam(call)
+        case "/team/info": teamInfo(call)
+        case "/team/update": updateTeam(call)
+        case "/team/member_add": addMember(call)
+        case "/v2/team/list": teamList(call)
+        case "/v2/model/info": modelList(call)
+        case "/user/daily/activity": dailyActivity(call)
+        default: (404, ["detail": "Not Found"])
+        }
+    }
+
+    // MARK: Keys
+
+    private mutating func generate(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        let chosen = makesOwnSecrets ? nil : call.text("key")
+        let secret = chosen ?? "sk-\(UUID().uuidString)"
+        guard secret.hasPrefix("sk-"), secret.count >= 16 else {
+            return Self.error(400, "{'error': 'Invalid key format.'}")
+        }
+        if let alias = call.text("key_alias"), keys.values.contains(where: { $0["key_alias"]?.stringValue == alias }) {
+            return Self.error(
+                400, "Key with alias '\(alias)' already exists. Unique key aliases across all keys are required.")
+        }
+        if let budgets = call.body["model_max_budget"]?.objectValue, !budgets.isEmpty {
+            return Self.error(403, "You must be a LiteLLM Enterprise user to use this feature.")
+        }
+        let hash = sha256Hex(secret)
+        var row = call.body
+        row["key"] = nil
+        row["token"] = .string(hash)
+        row["key_name"] = .string("sk-...\(secret.suffix(4))")
+        row["created_at"] = .string(ISO8601.string(from: Date()))
+        if let seconds = call.text("duration").flatMap({ Int($0.dropLast()) }) {
+            row["expires"] = .string(ISO8601.string(from: Date() + Double(seconds)))
+        }
+        // An upsert that changes nothing when the hash is there, and yet echoes the request.
+        if keys[hash] == nil { keys[hash] = row }
+        row["key"] = .string(secret)
+        return (200, .object(row))
+    }
+
+    private func keyInfo(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        guard let hash = call.query["key"], var row = keys[hash] ?? deletedKeys[hash] else {
+            return Self.error(404, "Key not found in database", type: "not_found_error")
+        }
+        let isBlocked = row["blocked"]?.boolValue ?? false
+        row["status"] = keys[hash] == nil ? "deleted" : isBlocked ? "revoked" : "active"
+        row["token"] = nil
+        return (200, ["key": .string(hash), "info": .object(row)])
+    }
+
+    private func keyList(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        let rows = keys.values.filter { row in
+            call.query["key_alias"].map { row["key_alias"]?.stringValue == $0 } ?? true
+        }
+        return (
+            200,
+            [
+                "keys": .array(rows.map(JSONValue.object)), "total_count": .int(rows.count), "current_page": 1,
+                "total_pages": rows.isEmpty ? 0 : 1,
+            ]
+        )
+    }
+
+    private mutating func block(_ call: FakeLiteLLMCall, _ blocked: Bool) -> (Int, JSONValue) {
+        guard let hash = call.text("key"), keys[hash] != nil else { return Self.error(404, "Key not found.") }
+        keys[hash]?["blocked"] = .bool(blocked)
+        return (200, .object(keys[hash] ?? [:]))
+    }
+
+    private mutating func updateKey(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        guard let hash = call.text("key"), keys[hash] != nil else { return Self.error(404, "Key not found.") }
+        for (member, value) in call.body where member != "key" {
+            keys[hash]?[member] = value.isNull ? .none : .some(value)
+        }
+        return (200, .object(keys[hash] ?? [:]))
+    }
+
+    private mutating func deleteKeys(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        let asked = call.body["keys"]?.arrayValue?.compactMap(\.stringValue) ?? []
+        let found = asked.filter { keys[$0] != nil }
+        guard !found.isEmpty else { return Self.error(404, "{'error': 'No keys found'}") }
+        for hash in found { deletedKeys[hash] = keys.removeValue(forKey: hash) }
+        return (200, ["deleted_keys": call.body["keys"] ?? []])
+    }
+
+    // MARK: Users
+
+    private mutating func createUser(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        let id = call.text("user_id") ?? UUID().uuidString
+        guard users[id] == nil else { return Self.error(409, "{'error': 'User with id \(id) already exists'}") }
+        let email = call.text("user_email")?.lowercased()
+        if let email, users.values.contains(where: { $0["user_email"]?.stringValue?.lowercased() == email }) {
+            return Self.error(409, "{'error': 'User with email \(email) already exists'}")
+        }
+        var row = call.body
+        row["teams"] = []
+        users[id] = row
+        row["key"] = call.body["auto_create_key"]?.boolValue == false ? "" : "sk-made-by-litellm-itself"
+        return (200, .object(row))
+    }
+
+    private func userInfo(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        let id = call.query["user_id"] ?? ""
+        guard let row = users[id] else { return Self.error(404, "User \(id) not found") }
+        return (200, ["user_id": .string(id), "user_info": .object(row), "keys": [], "teams": []])
+    }
+
+    private mutating func updateUser(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        let id = call.text("user_id") ?? ""
+        var row = users[id] ?? ["teams": []]
+        for (member, value) in call.body { row[member] = value.isNull ? .none : .some(value) }
+        users[id] = row
+        return (200, ["user_id": .string(id), "data": .object(row)])
+    }
+
+    private func userList(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        let part = call.query["user_email"]?.lowercased() ?? ""
+        let rows = users.values.filter { $0["user_email"]?.stringValue?.lowercased().contains(part) ?? false }
+        return (200, ["users": .array(rows.map(JSONValue.object)), "total": .int(rows.count), "page": 1])
+    }
+
+    // MARK: Teams
+
+    private mutating func createTeam(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        let id = call.text("team_id") ?? UUID().uuidString
+        guard teams[id] == nil else {
+            return Self.error(400, "{'error': 'Team id = \(id) already exists. Please use a different team id.'}")
+        }
+        var row = call.body
+        row["members_with_roles"] = [["user_id": "default_user_id", "role": "admin"]]
+        teams[id] = row
+        return (200, .object(row))
+    }
+
+    private func teamInfo(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        let id = call.query["team_id"] ?? ""
+        guard let row = teams[id] else {
+            return Self.error(404, "{'message': 'Team not found, passed team id: \(id).'}", type: "auth_error")
+        }
+        return (200, ["team_id": .string(id), "team_info": .object(row), "keys": [], "team_memberships": []])
+    }
+
+    private mutating func updateTeam(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        let id = call.text("team_id") ?? ""
+        guard teams[id] != nil else { return Self.error(404, "{'error': 'Team not found, passed team_id=\(id)'}") }
+        for (member, value) in call.body { teams[id]?[member] = value.isNull ? .none : .some(value) }
+        return (200, ["team_id": .string(id), "data": .object(teams[id] ?? [:])])
+    }
+
+    private mutating func addMember(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        let id = call.text("team_id") ?? ""
+        guard let team = teams[id], let user = call.body["member"]?["user_id"]?.stringValue else {
+            return (404, ["detail": ["error": .string("Team doesn't exist in db. Team=\(id).")]])
+        }
+        let members = team["members_with_roles"]?.arrayValue ?? []
+        guard !members.contains(where: { $0["user_id"]?.stringValue == user }) else {
+            return Self.error(
+                400, "User already in team. Member: user_id=\(user)", type: "team_member_already_in_team")
+        }
+        teams[id]?["members_with_roles"] = .array(members + [["user_id": .string(user), "role": "user"]])
+        var row = users[user] ?? ["user_id": .string(user)]
+        row["teams"] = .array((row["teams"]?.arrayValue ?? []) + [.string(id)])
+        users[user] = row
+        return (200, .object(teams[id] ?? [:]))
+    }
+
+    private func teamList(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        let rows = teams[call.query["team_id"] ?? ""].map { [JSONValue.object($0)] } ?? []
+        return (200, ["teams": .array(rows), "total": .int(rows.count), "page": 1, "total_pages": 1])
+    }
+
+    // MARK: Models and usage
+
+    private func modelList(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        let page = call.query["page"].flatMap(Int.init) ?? 1
+        let size = call.query["size"].flatMap(Int.init) ?? 50
+        let part = deployments.dropFirst((page - 1) * size).prefix(size)
+        return (
+            200,
+            [
+                "data": .array(Array(part)), "total_count": .int(deployments.count), "current_page": .int(page),
+                "total_pages": .int((deployments.count + size - 1) / size), "size": .int(size),
+            ]
+        )
+    }
+
+    private func dailyActivity(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        let page = call.query["page"].flatMap(Int.init) ?? 1
+        let pages = activity[call.query["start_date"] ?? ""] ?? []
+        let paging: JSONValue = [
+            "page": .int(page), "total_pages": .int(pages.count), "has_more": .bool(page < pages.count),
+        ]
+        guard pages.indices.contains(page - 1) else { return (200, ["results": [], "metadata": paging]) }
+        return (200, ["results": [pages[page - 1]], "metadata": paging])
+    }
+
+    private static func error(
+        _ status: Int, _ message: String, type: String = "internal_server_error"
+    ) -> (Int, JSONValue) {
+        (
+            status,
+            [
+                "error": [
+                    "message": .string(message), "type": .string(type), "param": nil, "code": .string("\(status)"),
+                ]
+            ]
+        )
+    }
+}
