@@ -6,8 +6,8 @@
 #include <curl/curl.h>
 #include <sys/prctl.h>
 
-#if LIBCURL_VERSION_NUM < 0x075500
-#error "libcurl 7.85 or later is needed (CURLOPT_PROTOCOLS_STR)"
+#if LIBCURL_VERSION_NUM < 0x075700
+#error "libcurl 7.87 or later is needed (CURLOPT_PROTOCOLS_STR, CURLOPT_QUICK_EXIT)"
 #endif
 
 static inline CURLcode ccurl_setopt_long(CURL *easy, CURLoption option, long value) {

@@ -26,7 +26,7 @@ struct DatabaseOptions: ParsableArguments {
 
     /// Runs `body` with a client that is closed afterwards. Throws `ConfigurationError` for wrong settings.
     func withClient<Result: Sendable>(
-        _ body: (PostgresClient, Logger) async throws -> Result
+        _ body: (PostgresClient, AppConfiguration, Logger) async throws -> Result
     ) async throws -> Result {
         let configuration = try await AppConfiguration.load(process: .cli)
         let logger = Self.logger(configuration)
@@ -35,7 +35,7 @@ struct DatabaseOptions: ParsableArguments {
         settings.leaseTimeout = min(settings.leaseTimeout, .seconds(5))
         let client = PostgresClient(settings: settings, logger: logger)
         do {
-            let result = try await body(client, logger)
+            let result = try await body(client, configuration, logger)
             await client.close()
             return result
         } catch {
@@ -47,7 +47,7 @@ struct DatabaseOptions: ParsableArguments {
     /// Runs `body` with a migrator of the configured database.
     func withMigrator<Result: Sendable>(_ body: (Migrator) async throws -> Result) async throws -> Result {
         let directory = try directory()
-        return try await withClient { client, logger in
+        return try await withClient { client, _, logger in
             try await body(Migrator(client: client, directory: directory, logger: logger))
         }
     }

@@ -4,8 +4,8 @@ import Shared
 /// `litemaasctl db`: a database to work with.
 struct DatabaseCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "db", abstract: "Sets up a database.",
-        subcommands: [DatabaseSetupCommand.self])
+        commandName: "db", abstract: "Creates a database, and fills it for development.",
+        subcommands: [DatabaseSetupCommand.self, DatabaseSeedCommand.self])
 }
 
 /// `litemaasctl db setup`.
@@ -17,7 +17,7 @@ struct DatabaseSetupCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let isCreated = try await database.withClient { client, logger in
+        let isCreated = try await database.withClient { client, _, logger in
             try await PostgresDatabaseStore(settings: client.settings, logger: logger).createIfAbsent()
         }
         if isCreated, !output.json { Console.print("The database was created.") }

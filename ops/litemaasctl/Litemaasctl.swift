@@ -34,6 +34,10 @@ struct Litemaasctl: AsyncParsableCommand {
         if let status = error as? ExitStatus { Foundation.exit(status.rawValue) }
         let code = exitCode(for: error)
         guard code != .success else { exit(withError: error) }
+        if let error = error as? MigrationError, ExitStatus.isAboutTheSchema(error) {
+            Console.error(error.description)
+            Foundation.exit(ExitStatus.notCurrent.rawValue)
+        }
         Console.error(code == .validationFailure ? fullMessage(for: error) : message(for: error))
         Foundation.exit((code == .validationFailure ? ExitStatus.usage : .failed).rawValue)
     }
@@ -44,6 +48,16 @@ enum ExitStatus: Int32, Error {
     case failed = 1
     case usage = 2
     case notCurrent = 3
+
+    /// Whether the schema is the trouble, rather than a file or the way to the database.
+    static func isAboutTheSchema(_ error: MigrationError) -> Bool {
+        [.databaseIsOlder, .databaseIsNewer, .changedFile].contains(error.code)
+    }
+}
+
+/// Ends a command with status 1 and this sentence.
+struct CommandFailure: Error, CustomStringConvertible {
+    let description: String
 }
 
 /// Results go to standard output, everything else to standard error.

@@ -7,7 +7,7 @@ struct MigrateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "migrate", abstract: "Brings the database's schema up to date, and tells where it stands.",
         subcommands: [
-            MigrateUpCommand.self, MigrateStatusCommand.self, MigratePrintCommand.self,
+            MigrateUpCommand.self, MigrateStatusCommand.self, MigratePrintCommand.self, MigrateValidateCommand.self,
         ])
 
     /// A migration as JSON shows it.

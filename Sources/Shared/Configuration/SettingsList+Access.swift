@@ -53,15 +53,15 @@ extension SettingsList {
 
     static let defaultRoles = Setting(
         "DEFAULT_USER_ROLES", .list(of: "roles (user, readonly, admin-readonly, admin)", element: role),
-        default: ["user"], .users, usedBy: [.api], "Roles of a user who signs in for the first time.")
+        default: ["user"], .users, usedBy: [.api, .cli], "Roles of a user who signs in for the first time.")
     static let defaultBudget = Setting(
-        "DEFAULT_USER_MAX_BUDGET", .number(0...1_000_000_000), default: 100, .users, usedBy: [.api],
+        "DEFAULT_USER_MAX_BUDGET", .number(0...1_000_000_000), default: 100, .users, usedBy: [.api, .cli],
         "The budget of a new user, in LiteLLM's currency.")
     static let defaultTPM = Setting(
-        "DEFAULT_USER_TPM_LIMIT", .integer(0...1_000_000_000), default: 100_000, .users, usedBy: [.api],
+        "DEFAULT_USER_TPM_LIMIT", .integer(0...1_000_000_000), default: 100_000, .users, usedBy: [.api, .cli],
         "Tokens per minute of a new user.")
     static let defaultRPM = Setting(
-        "DEFAULT_USER_RPM_LIMIT", .integer(0...1_000_000_000), default: 120, .users, usedBy: [.api],
+        "DEFAULT_USER_RPM_LIMIT", .integer(0...1_000_000_000), default: 120, .users, usedBy: [.api, .cli],
         "Requests per minute of a new user.")
 
     static let users = [

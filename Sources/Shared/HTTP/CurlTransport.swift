@@ -5,6 +5,10 @@ import Synchronization
 /// HTTP through libcurl: many requests at once on one thread that is not a cooperative one, with connections kept and
 /// HTTP/2 where TLS offers it.
 ///
+/// One repetition cannot be switched off: when a *kept* connection ends without a single byte of answer, libcurl takes
+/// it for one that had gone stale and sends the request again on another. A server may thus see a request twice, as it
+/// may after any lost answer.
+///
 /// It works as soon as it exists; `run` only ties its end to a graceful shutdown. Put it before its users in a service
 /// group, which stops in reverse order. Without `run`, `shutdown` or letting go of it ends the thread.
 package final class CurlTransport: HTTPTransport, Service {

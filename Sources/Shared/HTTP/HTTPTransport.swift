@@ -1,6 +1,7 @@
 /// Sends one HTTP request and gives its complete answer.
 ///
-/// Conformers never follow redirects, never retry and throw ``HTTPTransportError`` only. Every status is an answer.
+/// Conformers never follow redirects, never repeat a request that failed and throw ``HTTPTransportError`` only. Every
+/// status is an answer.
 package protocol HTTPTransport: Sendable {
     /// Sends the request and waits for the last byte of the answer.
     /// - Throws: ``HTTPTransportError``, with `.cancelled` when the calling task was cancelled.

@@ -107,6 +107,27 @@ struct CurlTransportFailureTests {
         #expect(served.withLock { $0 } == 3)
     }
 
+    @Test("a kept connection that ends unanswered counts as stale, even though the request was read")
+    func unansweredOnKeptConnection() async throws {
+        let posts = Mutex(0)
+        let server = try LoopbackServer { connection in
+            connection.serve { request in
+                guard request.method == "POST" else { return _ = connection.respond(200, "ok") }
+                let count = posts.withLock { posts in
+                    posts += 1
+                    return posts
+                }
+                if count == 1 { connection.reset() } else { connection.respond(200, "ok") }
+            }
+        }
+        defer { server.stop() }
+        let transport = transport()
+        #expect(try await transport.send(HTTPClientRequest(url: server.url())).status == 200)
+        let post = HTTPClientRequest(method: .post, url: server.url(), body: [1])
+        #expect(try await transport.send(post).status == 200)
+        #expect(posts.withLock { $0 } == 2)
+    }
+
     @Test(
         "more than the limit",
         arguments: [

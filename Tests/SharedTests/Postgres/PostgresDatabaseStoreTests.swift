@@ -7,6 +7,7 @@ import Testing
         ("postgresql://u:p@h:5432/app", "app"), ("postgres://h1:1,h2:2/app?sslmode=require", "app"),
         ("postgresql:///app", "app"), ("postgresql://h/my%20%22db", "my \"db"), ("postgresql://h/a?dbname=b", "b"),
         ("host=h dbname=app user=u", "app"), ("dbname = 'my \\'db' host=h", "my 'db"), ("dbname=app", "app"),
+        ("dbname=app dbname=other", "other"), ("postgresql://h/a?dbname=b&dbname=c", "c"),
     ])
     func findsTheName(url: String, name: String) {
         #expect(PostgresDatabaseStore.databaseName(in: Secret(url)) == name)

@@ -33,11 +33,15 @@ final class CurlTransfer {
     func configure(id: UInt64, settings: HTTPSettings, remaining: Duration) throws(HTTPTransportError) {
         try easy.set(CURLOPT_PRIVATE, tag: id)
         try easy.set(CURLOPT_NOSIGNAL, 1)
+        // Else ending a transfer during name lookup would hold the loop until the lookup is over.
+        try easy.set(CURLOPT_QUICK_EXIT, 1)
         try easy.set(CURLOPT_PROTOCOLS_STR, "http,https")
         try easy.set(CURLOPT_FOLLOWLOCATION, 0)
         try easy.set(CURLOPT_ACCEPT_ENCODING, "")
         try easy.set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
         try easy.set(CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_2TLS))
+        // A burst waits for the first handshake to learn whether one connection can carry it all.
+        if origin.hasPrefix("https:") { try easy.set(CURLOPT_PIPEWAIT, 1) }
         try easy.set(CURLOPT_URL, request.url)
         try easy.set(CURLOPT_USERAGENT, settings.userAgent)
         try configureConnection(settings)
