@@ -123,13 +123,20 @@ run_logged() {
         sleep 0.2
         if ((SECONDS - begun - said >= 10)); then
             said=$((SECONDS - begun))
-            line=$(tail -c 2000 "$STATE/$name.log" | tr '\r' '\n' | grep -v '^[[:space:]]*$' | tail -n 1 | cut -c1-100) || true
+            line=$(progress_line "$STATE/$name.log")
             note "$said s: ${line:-working}"
         fi
     done
     wait "$pid" || status=$?
     unregister "$pid"
     return "$status"
+}
+
+# progress_line FILE: the last line that tells how far something is
+progress_line() {
+    { tail -c 4000 "$1" | tr '\r' '\n' |
+        grep -E '^\[[0-9]+/[0-9]+\]|^(Fetch|Creat|Comput|Build|Work|Get:|Unpack|Sett|Collect|Install|✔|✘)' || true; } |
+        tail -n 1 | cut -c1-100
 }
 
 # show_log NAME [LINES]
@@ -143,10 +150,9 @@ show_log() {
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-# as_root COMMAND...
-as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
-}
+# What commands of root are begun with.
+AS_ROOT=()
+if [ "$(id -u)" != 0 ]; then AS_ROOT=(sudo -n --); fi
 
 # need_packages PACKAGE...: installs the Debian packages that are missing
 need_packages() {
@@ -164,8 +170,8 @@ need_packages() {
     fi
     say "installing the missing packages: ${missing[*]}"
     keep_postgresql_quiet
-    run_logged apt as_root apt-get update -qq || note "the package lists could not be refreshed; trying with the old ones"
-    run_logged apt as_root env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 apt-get install -y -qq \
+    run_logged apt ${AS_ROOT[@]+"${AS_ROOT[@]}"} apt-get update -qq || note "the package lists could not be refreshed; trying with the old ones"
+    run_logged apt ${AS_ROOT[@]+"${AS_ROOT[@]}"} env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 apt-get install -y -qq \
         --no-install-recommends -o Dpkg::Options::=--force-confold "${missing[@]}" || {
         show_log apt
         die "the packages could not be installed: ${missing[*]}"
@@ -176,8 +182,8 @@ need_packages() {
 keep_postgresql_quiet() {
     local file=/etc/postgresql-common/createcluster.conf
     [ -e "$file" ] && return 0
-    as_root mkdir -p "$(dirname "$file")"
-    echo 'create_main_cluster = false' | as_root tee "$file" >/dev/null
+    ${AS_ROOT[@]+"${AS_ROOT[@]}"} mkdir -p "$(dirname "$file")"
+    echo 'create_main_cluster = false' | ${AS_ROOT[@]+"${AS_ROOT[@]}"} tee "$file" >/dev/null
 }
 
 need_swift() {
@@ -299,12 +305,13 @@ start_postgresql() {
 
 # build [swift build options]: with progress; the programs are in $BIN
 build() {
-    local begun=$SECONDS
-    say "building (swift build $*); the first time takes some minutes"
+    local begun=$SECONDS status
+    say "building (swift build${*:+ $*}); the first time takes some minutes"
     run_logged build swift build --package-path "$REPO" "$@" || {
+        status=$?
         grep -E 'error:' "$STATE/build.log" | sort -u | head -n 20 | sed 's/^/    | /' >&2 || true
         show_log build 15
-        die "the build failed"
+        die "the build failed (status $status)"
     }
     BIN=$(swift build --package-path "$REPO" "$@" --show-bin-path 2>/dev/null)
     note "built in $((SECONDS - begun)) s"

@@ -7,13 +7,18 @@
 
 LITELLM_PID='' API_PID='' WORKER_PID=''
 
+# usual_port PORT: in $PORT_FOUND, that port if it is free, else another one; with --once always another one
+usual_port() {
+    if [ -z "$ONCE" ] && port_is_free "$1"; then PORT_FOUND=$1; else free_port; fi
+}
+
 # start_litellm: the simulator, unless a LiteLLM was named
 start_litellm() {
     if [ -n "$LITELLM_URL" ]; then
         say "using the LiteLLM at $LITELLM_URL"
         return 0
     fi
-    free_port
+    usual_port 4000
     LITELLM_URL=http://127.0.0.1:$PORT_FOUND
     LITELLM_KEY=sk-$(random_text 24 | tr -d '+/=')
     say "starting the simulated LiteLLM at $LITELLM_URL"
@@ -25,10 +30,11 @@ start_litellm() {
 # configure_stack: settings with fresh secrets, good for this run
 configure_stack() {
     if [ -z "$PORT" ]; then
-        if [ -z "$ONCE" ] && port_is_free 8080; then PORT=8080; else free_port && PORT=$PORT_FOUND; fi
+        usual_port 8080
+        PORT=$PORT_FOUND
     fi
     port_is_free "$PORT" || die "port $PORT is taken; choose another one with --port"
-    free_port
+    usual_port 8090
     WORKER_PORT=$PORT_FOUND
     API_URL=http://127.0.0.1:$PORT
     DATABASE_URL=$PG_URL/litemaas

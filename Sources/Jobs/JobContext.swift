@@ -62,10 +62,12 @@ package struct JobContext: Sendable {
         _ body: @Sendable (PostgresTransaction) async throws -> Result
     ) async throws -> Result {
         try await services.database.withTransaction { transaction in
+            let result = try await body(transaction)
+            // Last, as everybody else locks the object's row before the jobs on it; until the commit it stays true.
             guard try await store.holdsLease(jobId: id, token: token, in: transaction) else {
                 throw JobLeaseLost(jobId: id)
             }
-            return try await body(transaction)
+            return result
         }
     }
 

@@ -9,6 +9,9 @@ package struct JobQueue: Sendable {
     let store: PostgresJobStore
     let wakeups: JobWakeups
     private let ending: JobEnding
+    /// An ending locks the job and then its object, the API the object and then its jobs: one of two that meet is
+    /// rolled back by the server and tried again.
+    private static let retries = 3
     private let logger: Logger
 
     package init(database: PostgresClient, catalog: JobCatalog, logger: Logger) {
@@ -86,7 +89,7 @@ package struct JobQueue: Sendable {
     /// - Parameter force: also ends work that protects others, such as a revocation.
     /// - Throws: ``JobQueueError``.
     package func cancel(id: Int64, by person: String, force: Bool = false) async throws {
-        try await database.withTransaction { try await cancel(id: id, by: person, force: force, in: $0) }
+        try await database.withTransaction(retries: Self.retries) { try await cancel(id: id, by: person, force: force, in: $0) }
     }
 
     /// The same in the caller's transaction; workers and waiters hear of it once that has committed.
@@ -121,7 +124,7 @@ package struct JobQueue: Sendable {
     ///
     /// - Throws: ``JobQueueError``.
     package func retry(id: Int64) async throws {
-        try await database.withTransaction { try await retry(id: id, in: $0) }
+        try await database.withTransaction(retries: Self.retries) { try await retry(id: id, in: $0) }
     }
 
     /// The same in the caller's transaction; claimers hear of it once that has committed.
@@ -148,7 +151,7 @@ package struct JobQueue: Sendable {
         jobId: Int64, token: Int64, as state: JobState, error: JobErrorInfo, by person: String?, attempted: Bool
     ) async throws -> JobEnding.Result {
         do {
-            return try await database.withTransaction { transaction in
+            return try await database.withTransaction(retries: Self.retries) { transaction in
                 guard let job = try await store.lock(jobId: jobId, in: transaction), job.token == token else {
                     return JobEnding.Result()
                 }
@@ -161,7 +164,7 @@ package struct JobQueue: Sendable {
             // The kind's own marking failed: the job must still end, or it would be tried for ever.
             logger.critical(
                 "a job ended without marking its object", metadata: ["job_id": "\(jobId)", "error": "\(failureText(error))"])
-            return try await database.withTransaction { transaction in
+            return try await database.withTransaction(retries: Self.retries) { transaction in
                 guard let job = try await store.lock(jobId: jobId, in: transaction), job.token == token else {
                     return JobEnding.Result()
                 }
@@ -184,7 +187,7 @@ package struct JobQueue: Sendable {
 
     /// Ends a job whose dependency has ended without success.
     func failDependent(jobId: Int64) async throws -> JobEnding.Result {
-        try await database.withTransaction { transaction in
+        try await database.withTransaction(retries: Self.retries) { transaction in
             guard let job = try await store.lock(jobId: jobId, in: transaction), job.state != .running else {
                 return JobEnding.Result()
             }
@@ -197,7 +200,7 @@ package struct JobQueue: Sendable {
 
     /// Ends a waiting job for which a request to cancel came while it ran.
     func cancelLate(jobId: Int64) async throws -> JobEnding.Result {
-        try await database.withTransaction { transaction in
+        try await database.withTransaction(retries: Self.retries) { transaction in
             guard let job = try await store.lock(jobId: jobId, in: transaction), job.state != .running else {
                 return JobEnding.Result()
             }

@@ -73,9 +73,15 @@ package actor TestDatabaseServer {
     /// The key of the advisory lock under which templates are made, an arbitrary number.
     private static let lockKey: Int64 = 5_400_218_811
 
+    /// How many test databases there may be at once: a server takes a hundred connections unless told otherwise, and
+    /// Swift Testing starts all tests together.
+    private static let limit = 12
+
     private let baseURL: Secret
     private let admin: PostgresClient
     private var making: Task<String, any Error>?
+    private var free = limit
+    private var waiting: [CheckedContinuation<Void, Never>] = []
 
     private init(url: Secret) {
         baseURL = url
@@ -150,7 +156,38 @@ package actor TestDatabaseServer {
 
     // MARK: A test's database
 
+    private func enter() async {
+        if free > 0 {
+            free -= 1
+        } else {
+            await withCheckedContinuation { waiting.append($0) }
+        }
+    }
+
+    private func leave() {
+        if waiting.isEmpty {
+            free += 1
+        } else {
+            waiting.removeFirst().resume()
+        }
+    }
+
     nonisolated func withDatabase<T: Sendable>(
+        template: String, configure: (inout PostgresSettings) -> Void,
+        _ body: @Sendable (TestDatabase) async throws -> T
+    ) async throws -> T {
+        await enter()
+        let outcome: Result<T, any Error>
+        do {
+            outcome = .success(try await withOwnDatabase(template: template, configure: configure, body))
+        } catch {
+            outcome = .failure(error)
+        }
+        await leave()
+        return try outcome.get()
+    }
+
+    private nonisolated func withOwnDatabase<T: Sendable>(
         template: String, configure: (inout PostgresSettings) -> Void,
         _ body: @Sendable (TestDatabase) async throws -> T
     ) async throws -> T {
@@ -176,6 +213,10 @@ package actor TestDatabaseServer {
     private nonisolated func settings(for database: String) -> PostgresSettings {
         var settings = PostgresSettings(url: Self.url(baseURL, database: database))
         settings.maxConnections = 6
+        // Generous: tests share the machine, and what they wait for are events, not times.
+        settings.connectTimeout = .seconds(30)
+        settings.leaseTimeout = .seconds(60)
+        settings.statementTimeout = .seconds(60)
         settings.applicationName = "litemaas-tests"
         return settings
     }

@@ -7,6 +7,8 @@ import Shared
 /// One request to one route, with the ways to read its parts. Every reader refuses what it cannot use with an
 /// `APIError` that names the field.
 struct Call: Sendable {
+    private static let blanks = " \t\r\n".utf8
+
     let request: Request
     let context: APIContext
 
@@ -56,7 +58,7 @@ struct Call: Sendable {
     /// The body as a JSON object. A missing or blank one counts as `{}`, whatever its content type says.
     func body() async throws -> JSONBody {
         let bytes = try await bodyBytes()
-        guard bytes.contains(where: { $0 > 0x20 }) else { return JSONBody(bytes: [], members: [:]) }
+        guard !bytes.allSatisfy({ Self.blanks.contains($0) }) else { return JSONBody(bytes: [], members: [:]) }
         if let type = request.headers[.contentType], !Self.isJSON(type) {
             throw APIError(
                 .unsupportedMediaType, .unsupportedMediaType, "The body must be JSON (application/json).")

@@ -65,14 +65,23 @@ enum ErrorTranslator {
         case "40001", "40P01", "55P03":
             APIError.busy("Another request is changing the same thing; send it again.", afterSeconds: 1)
         case "57014": timeout
-        default:
-            switch error.code {
-            case .connection, .poolExhausted: .unavailable("The database cannot be reached now.")
-            case .timeout: timeout
-            default: APIError(.internalServerError, .database, "The request failed in the database.")
-            }
+        case "25006": unreachable
+        default: databaseFailure(error)
         }
     }
+
+    private static func databaseFailure(_ error: PostgresError) -> APIError {
+        if error.isConnectionLoss || error.sqlState?.hasPrefix("53") == true { return unreachable }
+        switch error.code {
+        case .connection, .poolExhausted, .closed, .cancelled: return unreachable
+        case .timeout: return timeout
+        case .encode: return APIError(.badRequest, .validation, "A value cannot be stored.")
+        case .server, .decode, .transactionAborted, .misuse:
+            return APIError(.internalServerError, .database, "The request failed in the database.")
+        }
+    }
+
+    private static var unreachable: APIError { .unavailable("The database cannot be reached now.") }
 
     private static var timeout: APIError {
         var error = APIError(.gatewayTimeout, .timeout, "The database did not answer in time.")

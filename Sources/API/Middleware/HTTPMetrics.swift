@@ -62,7 +62,8 @@ final class HTTPMetrics: Sendable {
             return made
         }
         found.counter.increment()
-        found.timer.recordNanoseconds(duration.components.seconds * 1_000_000_000 + duration.components.attoseconds / 1_000_000_000)
+        found.timer.recordNanoseconds(
+            duration.components.seconds * 1_000_000_000 + duration.components.attoseconds / 1_000_000_000)
     }
 
     private static func label(_ method: HTTPRequest.Method) -> String {

@@ -33,7 +33,11 @@ struct JobRoutes: RouteGroup {
         let userId = query.uuid("userId")
         try query.check()
         filter.requesterId = call.principal.may(.jobsReadAll) ? userId?.text : call.principal.id
-        return .json(JobList(jobs: try await queue.list(filter), limit: filter.limit))
+        do {
+            return .json(JobList(jobs: try await queue.list(filter), limit: filter.limit))
+        } catch JobQueueError.unknownKind {
+            throw APIError.validation("kind", .choice, "must be a kind of job, such as key.create")
+        }
     }
 
     private func get(_ call: AuthenticatedCall) async throws -> Response {

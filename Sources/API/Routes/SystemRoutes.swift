@@ -23,7 +23,8 @@ struct SystemRoutes: RouteGroup {
             Members { json in
                 json.member("name", "LiteMaaS API")
                 json.member("version", BuildInfo.version)
-                json.member("description", "Models as a service: keys, models and usage, provisioned in LiteLLM by jobs.")
+                json.member(
+                    "description", "Models as a service: keys, models and usage, provisioned in LiteLLM by jobs.")
                 json.member("docs", "/api/v1/openapi.json")
             })
     }

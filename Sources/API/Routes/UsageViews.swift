@@ -63,7 +63,8 @@ struct UsageRefreshView: ResourceBody {
 
     func writeMembers(to json: inout JSONWriter) {
         json.member(
-            "message", refreshedAt == nil ? "The usage of \(day) is being fetched." : "The usage of \(day) was fetched.")
+            "message", refreshedAt == nil ? "The usage of \(day) is being fetched." : "The usage of \(day) was fetched."
+        )
         json.member("date", day.description)
         json.member("refreshedAt", refreshedAt)
         json.member("status", refreshedAt == nil ? "pending" : "complete")

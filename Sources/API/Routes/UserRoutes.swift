@@ -25,10 +25,12 @@ struct UserRoutes: RouteGroup {
     private func create(_ call: AuthenticatedCall) async throws -> Response {
         let body = try await call.call.body()
         let user = try newUser(body)
-        let outcome = Changes.Outcome(status: .created, reload: { job in
-            guard let id = job.resource.flatMap({ UUID(uuidString: $0.id) }) else { return nil }
-            return try await users.find(id, in: database).map { UserView(user: $0) }
-        })
+        let outcome = Changes.Outcome(
+            status: .created,
+            reload: { job in
+                guard let id = job.resource.flatMap({ UUID(uuidString: $0.id) }) else { return nil }
+                return try await users.find(id, in: database).map { UserView(user: $0) }
+            })
         return try await changes.perform(call, body: body.bytes, outcome: outcome) { transaction in
             let (stored, job) = try await provisioning.create(user, by: call.actor, in: transaction)
             let resource = JobResource(type: "user", id: stored.id.text)

@@ -28,6 +28,11 @@ final class BatchLoader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         self.load = load
     }
 
+    /// Callers whose query has not started.
+    var waitingCount: Int {
+        state.withLock { $0.waiting.values.reduce(0) { $0 + $1.count } }
+    }
+
     /// The value of `key`, nil when it has none. Throws what the query throws.
     func value(for key: Key) async throws -> Value? {
         try await withCheckedThrowingContinuation { continuation in

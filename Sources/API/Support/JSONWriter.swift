@@ -69,7 +69,8 @@ struct JSONWriter {
     /// What JSON cannot express (infinite, not a number) becomes null.
     mutating func value(_ value: Double) {
         separate()
-        bytes.append(contentsOf: (value.isFinite ? "\(value)" : "null").utf8)
+        let text = Int64(exactly: value).map { String($0) } ?? (value.isFinite ? "\(value)" : "null")
+        bytes.append(contentsOf: text.utf8)
     }
 
     mutating func value(_ value: Decimal) {

@@ -45,11 +45,13 @@ package struct KeyDelete: JobKind {
         let wasGone = try await remove(key, context)
         try await context.transaction { transaction in
             try await keys.markDeleted(keyId, in: transaction)
-            try await PostgresAuditStore().append(
-                AuditEntry(
-                    actor: context.auditActor, action: "API_KEY_REMOVED", resourceType: "api_key",
-                    resourceId: keyId.text, jobId: context.id),
-                in: transaction)
+            if key.deletedAt == nil {
+                try await PostgresAuditStore().append(
+                    AuditEntry(
+                        actor: context.auditActor, action: "API_KEY_REMOVED", resourceType: "api_key",
+                        resourceId: keyId.text, jobId: context.id),
+                    in: transaction)
+            }
         }
         return Output(keyId: keyId.text, wasGone: wasGone)
     }

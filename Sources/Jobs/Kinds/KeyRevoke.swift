@@ -108,11 +108,13 @@ package struct KeyRevoke: JobKind {
             }
             try await keys.markRevoked(keyId, isGone: state != .blocked, jobId: context.id, in: transaction)
             try await PostgresSealedSecretStore().delete(.apiKeyCreate, rowId: keyId.text, in: transaction)
-            try await PostgresAuditStore().append(
-                AuditEntry(
-                    actor: context.auditActor, action: "API_KEY_REVOKED", resourceType: "api_key",
-                    resourceId: keyId.text, newValues: ["litellm": .string(state.rawValue)], jobId: context.id),
-                in: transaction)
+            if key.revokedAt == nil {
+                try await PostgresAuditStore().append(
+                    AuditEntry(
+                        actor: context.auditActor, action: "API_KEY_REVOKED", resourceType: "api_key",
+                        resourceId: keyId.text, newValues: ["litellm": .string(state.rawValue)], jobId: context.id),
+                    in: transaction)
+            }
             return Output(keyId: keyId.text, state: state.rawValue, deletionJobId: deletion?.id)
         }
     }

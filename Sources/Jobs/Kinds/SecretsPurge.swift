@@ -1,7 +1,8 @@
 import Logging
 import Shared
 
-/// Deletes sealed secrets whose time has come, and those that nothing can use any more.
+/// Deletes sealed secrets whose time has come and those that nothing can use any more, and answers kept for repeated
+/// requests.
 package struct SecretsPurge: JobKind {
     /// What it reports.
     package struct Output: Codable, Sendable, Equatable {
@@ -9,7 +10,12 @@ package struct SecretsPurge: JobKind {
         package var expired: Int
         /// Of keys whose create job was discarded or has aged out.
         package var orphaned: Int
+        /// Answers of requests with an `Idempotency-Key`, past their day.
+        package var answers: Int
     }
+
+    /// How long an `Idempotency-Key` is remembered.
+    private static let answersKept: Duration = .seconds(24 * 3600)
 
     private static let batch = 500
 
@@ -28,7 +34,11 @@ package struct SecretsPurge: JobKind {
             try await PostgresOrphanSecretStore().purge(
                 olderThan: .seconds(3600), limit: limit, in: context.services.database)
         }
-        return Output(expired: expired, orphaned: orphaned)
+        let answers = try await all { limit in
+            try await PostgresIdempotencyStore().purge(
+                olderThan: Self.answersKept, limit: limit, in: context.services.database)
+        }
+        return Output(expired: expired, orphaned: orphaned, answers: answers)
     }
 
     private func all(_ purge: (_ limit: Int) async throws -> Int) async throws -> Int {

@@ -102,8 +102,12 @@ package struct UserProvision: JobKind {
         options.requester = context.requester
         options.resource = JobResource(type: "team", id: teamId.text)
         let asked = options
+        let teams = PostgresTeamStore()
         try await context.transaction { transaction in
-            _ = try await context.services.queue.enqueue(TeamEnsure(teamId: teamId), options: asked, in: transaction)
+            _ = try await teams.lock(teamId, in: transaction)
+            let job = try await context.services.queue.enqueue(
+                TeamEnsure(teamId: teamId), options: asked, in: transaction)
+            try await teams.markDrifted(teamId, by: job.id, in: transaction)
         }
     }
 

@@ -77,7 +77,7 @@ extension PostgresJobStore {
     }
 
     /// Puts jobs back for a later attempt. A row whose unique key a newer job holds by now ends as superseded instead
-    /// of failing its batch: the newer one does the same work.
+    /// of failing its batch: the newer one does the same work, and whoever waited for the older one waits for it.
     func putBack(_ jobs: [AgainJob], in executor: any PostgresExecutor) async throws -> FinishResult {
         let results = try await executor.pipeline([
             """
@@ -130,6 +130,7 @@ extension PostgresJobStore {
                 gone.delay = 0, gone.cancel_requested_at is not null and exists (select from back b where b.id = gone.id)
             from gone
             """,
+            Self.inheritDependents(of: jobs.map(\.id)),
             Self.handOver(Array(Set(jobs.compactMap(\.orderKey)))),
         ])
         var result = FinishResult()
@@ -141,8 +142,22 @@ extension PostgresJobStore {
             if watched { result.watched.append(id) }
             if isReady { result.wake.insert(queueId) }
         }
-        for row in results[1] { result.wake.insert(try row.decode(Int16.self)) }
+        for row in results[2] { result.wake.insert(try row.decode(Int16.self)) }
         return result
+    }
+
+    /// Lets the dependents of jobs that were put back as superseded wait for the job that took their place. That one
+    /// is blocked behind them until this transaction ends, since only ordered jobs are waited for; so it cannot be gone.
+    private static func inheritDependents(of ids: [Int64]) -> PostgresQuery {
+        """
+        with inherited as (
+            delete from job_dependencies d using job_history h, jobs heir
+            where d.depends_on = any (\(ids)) and h.id = d.depends_on and h.error_code = 'superseded'
+              and heir.unique_key = h.unique_key and heir.state <> 1
+            returning heir.id, d.job_id
+        )
+        insert into job_dependencies (depends_on, job_id) select id, job_id from inherited
+        """
     }
 
     /// Lets the first blocked job of each object go on, where nothing holds the object any more. Runs as a statement

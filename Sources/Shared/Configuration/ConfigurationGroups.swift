@@ -10,8 +10,6 @@ package struct ServerConfiguration: Sendable {
     package let publicURL: String
     /// `CORS_ORIGIN`.
     package let corsOrigins: [String]
-    /// `TRUSTED_PROXIES`.
-    package let trustedProxies: [IPNetwork]
 
     init(_ reader: inout SettingsReader) {
         host = reader.read(SettingsList.host)
@@ -19,7 +17,6 @@ package struct ServerConfiguration: Sendable {
         workerPort = reader.read(SettingsList.workerPort)
         publicURL = reader.read(SettingsList.publicURL) ?? "http://localhost:\(port)"
         corsOrigins = reader.read(SettingsList.corsOrigins)
-        trustedProxies = reader.read(SettingsList.trustedProxies)
     }
 }
 
@@ -33,15 +30,12 @@ package struct AuthConfiguration: Sendable {
     package let mockAuth: Bool
     /// `ADMIN_BOOTSTRAP_USERS`: user names or e-mail addresses.
     package let bootstrapAdmins: [String]
-    /// `ADMIN_API_KEYS`.
-    package let adminAPIKeys: [Secret]
 
     init(_ reader: inout SettingsReader, environment: AppEnvironment) {
         jwtSecret = reader.read(SettingsList.jwtSecret)
         jwtLifetime = reader.read(SettingsList.jwtLifetime)
         mockAuth = reader.read(SettingsList.mockAuth)
         bootstrapAdmins = reader.read(SettingsList.bootstrapAdmins)
-        adminAPIKeys = reader.read(SettingsList.adminAPIKeys)
         if mockAuth, environment == .production {
             reader.refuse(
                 SettingsList.mockAuth.definition, "is true while APP_ENV is production: anybody could sign in",
@@ -75,8 +69,6 @@ package struct KeyConfiguration: Sendable {
     package let sealer: Sealer
     /// `SECRET_RETENTION_MINUTES`.
     package let secretRetention: Duration
-    /// `KEY_REVEAL_ENABLED`.
-    package let revealEnabled: Bool
     /// `KEY_DELETE_GRACE_MINUTES`.
     package let deleteGrace: Duration
     /// `MAX_KEYS_PER_USER`.
@@ -85,7 +77,6 @@ package struct KeyConfiguration: Sendable {
     init(_ reader: inout SettingsReader) {
         sealer = reader.read(SettingsList.secretsKeys)
         secretRetention = reader.read(SettingsList.secretRetention)
-        revealEnabled = reader.read(SettingsList.keyReveal)
         deleteGrace = reader.read(SettingsList.keyDeleteGrace)
         maxPerUser = reader.read(SettingsList.maxKeysPerUser)
     }

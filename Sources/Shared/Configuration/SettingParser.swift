@@ -243,23 +243,6 @@ extension SettingParser where Value == Secret {
     }
 }
 
-extension SettingParser where Value == [Secret] {
-    /// Secrets separated by commas, each beginning with `prefix`.
-    static func secrets(prefix: String, minimumBytes: Int) -> SettingParser {
-        SettingParser(
-            form: "tokens that begin with \(prefix) and have at least \(minimumBytes) bytes, separated by commas",
-            isSecret: true, allowsNothing: true,
-            parse: { text throws(SettingRefusal) in
-                let entries = text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
-                for (index, entry) in entries.enumerated()
-                where !entry.hasPrefix(prefix) || entry.utf8.count < minimumBytes {
-                    throw SettingRefusal("entry \(index + 1) is not")
-                }
-                return entries.map { Secret($0) }
-            }, render: { _ in "" })
-    }
-}
-
 extension SettingParser where Value == Sealer {
     /// The keys of a `Sealer`.
     static var sealer: SettingParser {

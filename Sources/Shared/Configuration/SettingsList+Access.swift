@@ -14,14 +14,13 @@ extension SettingsList {
         "ADMIN_BOOTSTRAP_USERS", aliases: ["INITIAL_ADMIN_USERS"], .list(of: "user names or e-mail addresses"),
         default: [], .auth, usedBy: [.api], example: "alice,bob@example.com",
         "Users who become administrators when they sign in.")
-    static let adminAPIKeys = Setting(
-        "ADMIN_API_KEYS", .secrets(prefix: "ltm_admin_", minimumBytes: 32), default: [], .auth, usedBy: [.api],
-        "Service tokens with the rights of an administrator.")
 
     static let auth =
         [
             jwtSecret.definition, jwtLifetime.definition, mockAuth.definition, bootstrapAdmins.definition,
-            adminAPIKeys.definition,
+            .unread(
+                "ADMIN_API_KEYS", .auth, .reserved("service tokens"), isSecret: true, example: "",
+                "Service tokens (`ltm_admin_...`) with the rights of an administrator."),
         ] + oauth
 
     private static let oauth: [SettingDefinition] = [
@@ -76,10 +75,8 @@ extension SettingsList {
         "Keys that encrypt secrets at rest. The first one seals, all open: to replace a key, put the new one in front.")
     static let secretRetention = Setting(
         "SECRET_RETENTION_MINUTES", .duration(.minutes, 1...10_080), default: .seconds(15 * 60), .keys,
+        usedBy: [.worker],
         "How long a new key's secret is kept (sealed) to answer a repeated request.")
-    static let keyReveal = Setting(
-        "KEY_REVEAL_ENABLED", .boolean, default: false, .keys,
-        "Whether sealed secrets of keys are kept for good, so that owners can see them again.")
     static let keyDeleteGrace = Setting(
         "KEY_DELETE_GRACE_MINUTES", .duration(.minutes, 1...1440), default: .seconds(10 * 60), .keys,
         usedBy: [.worker],
@@ -89,8 +86,11 @@ extension SettingsList {
         "How many active keys one user may have.")
 
     static let keys = [
-        secretsKeys.definition, secretRetention.definition, keyReveal.definition, keyDeleteGrace.definition,
+        secretsKeys.definition, secretRetention.definition, keyDeleteGrace.definition,
         maxKeysPerUser.definition,
+        .unread(
+            "KEY_REVEAL_ENABLED", .keys, .reserved("showing a key again"), example: "false",
+            "Whether sealed secrets of keys are kept for good, so that owners can see them again."),
     ]
 
     /// A role's name as the API writes it.

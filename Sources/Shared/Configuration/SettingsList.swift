@@ -50,14 +50,13 @@ package enum SettingsList {
     static let corsOrigins = Setting(
         "CORS_ORIGIN", .list(of: "origins such as https://litemaas.example.com", element: origin),
         default: ["http://localhost:3000"], .server, usedBy: [.api], "Origins whose pages may call the API.")
-    static let trustedProxies = Setting(
-        "TRUSTED_PROXIES", .list(of: "IP addresses or networks such as 10.0.0.0/8", element: network), default: [],
-        .server, usedBy: [.api], example: "10.0.0.0/8,127.0.0.1",
-        "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed. Left out, none are.")
 
     private static let server = [
         host.definition, port.definition, workerPort.definition, publicURL.definition, corsOrigins.definition,
-        trustedProxies.definition,
+        .unread(
+            "TRUSTED_PROXIES", .server, .reserved("client addresses behind a proxy"), example: "10.0.0.0/8,127.0.0.1",
+            "Proxies whose `X-Forwarded-For` is to be believed. Until then the address of a client is its connection's."
+        ),
     ]
 
     // MARK: Request limits
@@ -78,11 +77,5 @@ package enum SettingsList {
         let url = try SettingParser<String>.url(schemes: ["http", "https"]).parse(text)
         guard url.split(separator: "/").count == 2 else { throw SettingRefusal() }
         return url
-    }
-
-    /// An IPv4 or IPv6 address, with or without a prefix length.
-    @Sendable private static func network(_ text: String) throws(SettingRefusal) -> IPNetwork {
-        guard let network = IPNetwork(text) else { throw SettingRefusal() }
-        return network
     }
 }

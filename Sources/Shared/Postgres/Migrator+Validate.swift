@@ -110,7 +110,8 @@ extension Migrator {
     private static let relations: PostgresQuery = """
         select case c.relkind when 'v' then 'view ' when 'm' then 'materialized view ' when 'S' then 'sequence '
                               else 'table ' end || n.nspname || '.' || c.relname,
-               c.relkind || ' ' || c.relpersistence || ' ' || coalesce(array_to_string(c.reloptions, ', '), '')
+               c.relkind::text || ' ' || c.relpersistence::text
+               || ' ' || coalesce(array_to_string(c.reloptions, ', '), '')
                || case when c.relkind in ('v', 'm') then pg_get_viewdef(c.oid)
                        when c.relkind = 'p' then ' partition by ' || pg_get_partkeydef(c.oid) else '' end
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -153,7 +154,8 @@ extension Migrator {
         """
 
     private static let functions: PostgresQuery = """
-        select 'function ' || n.nspname || '.' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')',
+        select 'function ' || n.nspname || '.' || p.proname
+               || '(' || pg_get_function_identity_arguments(p.oid) || ')',
                case when p.prokind = 'a' then 'aggregate' else pg_get_functiondef(p.oid) end
         from pg_proc p join pg_namespace n on n.oid = p.pronamespace
         where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
@@ -163,7 +165,7 @@ extension Migrator {
 
     private static let triggers: PostgresQuery = """
         select 'trigger ' || n.nspname || '.' || c.relname || '.' || t.tgname,
-               pg_get_triggerdef(t.oid) || ' ' || t.tgenabled
+               pg_get_triggerdef(t.oid) || ' ' || t.tgenabled::text
         from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
         where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and not t.tgisinternal
           and not c.relispartition
@@ -171,7 +173,7 @@ extension Migrator {
 
     private static let types: PostgresQuery = """
         select 'type ' || n.nspname || '.' || t.typname,
-               t.typtype || coalesce(' ' || (select string_agg(e.enumlabel, ', ' order by e.enumsortorder)
+               t.typtype::text || coalesce(' ' || (select string_agg(e.enumlabel, ', ' order by e.enumsortorder)
                                              from pg_enum e where e.enumtypid = t.oid), '')
                || coalesce(' ' || format_type(nullif(t.typbasetype, 0), t.typtypmod), '')
         from pg_type t join pg_namespace n on n.oid = t.typnamespace

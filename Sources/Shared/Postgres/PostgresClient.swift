@@ -66,6 +66,35 @@ package final class PostgresClient: PostgresExecutor, Service {
         }
     }
 
+    /// Runs a statement that cannot be in a transaction or takes long, such as VACUUM, with a limit of its own that
+    /// holds on the server too.
+    package func maintain(_ statement: PostgresQuery, timeout: Duration) async throws {
+        let lease = PostgresLease(try await pool.lease(), settings)
+        defer { pool.release(lease.session, lease.end()) }
+        guard settings.poolMode == .session, let setUp = settings.sessionSetUp else {
+            _ = try await lease.run(alone: statement, timeout: timeout)
+            return
+        }
+        let limit = ["statement_timeout": "\(PostgresSettings.serverLimit(for: timeout))"]
+        if let raise = PostgresSettings.setting(limit, isLocal: false) {
+            _ = try await lease.run(alone: raise, timeout: settings.statementTimeout)
+        }
+        let outcome: Result<Void, PostgresError>
+        do {
+            _ = try await lease.run(alone: statement, timeout: timeout)
+            outcome = .success(())
+        } catch {
+            outcome = .failure(error)
+        }
+        do {
+            _ = try await lease.run(alone: setUp, timeout: settings.statementTimeout, isCancellable: false)
+        } catch {
+            // A connection with another limit than the rest must not go back.
+            lease.session.close()
+        }
+        try outcome.get()
+    }
+
     // MARK: Connections
 
     /// Lends a connection to a closure. In transaction mode each round trip may reach another server connection.

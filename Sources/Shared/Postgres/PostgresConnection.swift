@@ -14,8 +14,7 @@ package struct PostgresConnection: PostgresExecutor {
     /// a second above the setting, still holds.
     @discardableResult
     package func query(_ query: PostgresQuery, timeout: Duration?) async throws -> PostgresRows {
-        let rows = try await lease.run([query], timeout: timeout)
-        return rows[0]
+        try await lease.run([query], timeout: timeout)[0]
     }
 
     /// Runs statements in one round trip as one implicit transaction. See `PostgresExecutor.pipeline`.
@@ -78,6 +77,13 @@ final class PostgresLease: Sendable {
         }
         return try await run(
             .statements(queries, opening: opening), timeout: timeout, isCancellable: isCancellable)
+    }
+
+    /// One statement by itself, which in transaction mode takes no settings along.
+    func run(
+        alone query: PostgresQuery, timeout: Duration?, isCancellable: Bool = true
+    ) async throws(PostgresError) -> [PostgresRows] {
+        try await run(.statements([query]), timeout: timeout, isCancellable: isCancellable)
     }
 
     func run(script: PostgresQuery, timeout: Duration?) async throws(PostgresError) -> [PostgresRows] {

@@ -1,4 +1,5 @@
-/// What a statement returned. Values are read when asked for, straight from libpq's buffer.
+/// What a statement returned. Values are read when asked for, straight from libpq's buffer, which lives as long as any
+/// of its rows.
 package struct PostgresRows: Sendable, RandomAccessCollection {
     private let result: LibPQResult
     /// One past the last row.

@@ -84,12 +84,17 @@ extension PostgresSettings {
         guard poolMode == .session else { return nil }
         var values = sessionSettings
         if let statementTimeout {
-            let milliseconds = (statementTimeout + .seconds(1)).inMilliseconds
+            let milliseconds = Self.serverLimit(for: statementTimeout)
             values["statement_timeout"] = values["statement_timeout"] ?? "\(milliseconds)"
             values["idle_in_transaction_session_timeout"] =
                 values["idle_in_transaction_session_timeout"] ?? "\(max(milliseconds * 2, 60_000))"
         }
         return Self.setting(values, isLocal: false)
+    }
+
+    /// The server's limit in milliseconds that backs up one of ours.
+    static func serverLimit(for timeout: Duration) -> Int64 {
+        (timeout + .seconds(1)).inMilliseconds
     }
 
     /// What each transaction begins with in transaction mode; nil when there is nothing to set.

@@ -34,7 +34,14 @@ package struct PostgresTransaction: PostgresExecutor {
     /// Runs one statement. The first one takes BEGIN along in the same round trip. See `PostgresExecutor.query`.
     @discardableResult
     package func query(_ query: PostgresQuery) async throws -> PostgresRows {
-        try await lease.run([query], timeout: lease.settings.statementTimeout)[0]
+        try await self.query(query, timeout: lease.settings.statementTimeout)
+    }
+
+    /// Runs one statement with a limit of its own; nil is no limit on this side. In session mode the server's limit, a
+    /// second above that of the settings, still holds unless the transaction begins with `set local statement_timeout`.
+    @discardableResult
+    package func query(_ query: PostgresQuery, timeout: Duration?) async throws -> PostgresRows {
+        try await lease.run([query], timeout: timeout)[0]
     }
 
     /// Runs statements in one round trip. After an error the transaction can only be rolled back.

@@ -60,7 +60,8 @@ struct CancelTests {
             let id = try await harness.enqueue(TestJob(stage, "a"))
             let claimed = try #require(try await harness.claimAll().first)
             try await harness.queue.cancel(id: id, by: "ann")
-            let again = AgainJob(id: id, token: claimed.token, orderKey: nil, delay: .seconds(60), charged: true, error: nil)
+            let again = AgainJob(
+                id: id, token: claimed.token, orderKey: nil, delay: .seconds(60), charged: true, error: nil)
             #expect(try await harness.store.putBack([again], in: harness.client).cancelRequested == [id])
             try await harness.running([harness.engine()]) {
                 try await harness.wait(for: id, .cancelled)
@@ -105,6 +106,39 @@ struct CancelTests {
         }
     }
 
+    @Test("who waits for a job that is superseded waits for the one that took its place")
+    func dependencySuperseded() async throws {
+        try await withTestDatabase { database in
+            let harness = try await EngineHarness(database)
+            let gate = Gate()
+            let stage = Stage { job, _ in
+                guard job.label == "user" else { return }
+                try await gate.pass()
+                throw JobFailure.retryable(code: "x", message: "x")
+            }
+            let (user, key) = try await harness.client.withTransaction { transaction in
+                let user = try await harness.queue.enqueue(
+                    TestJob(stage, "user", order: "u", unique: "u"), in: transaction
+                ).id
+                var options = JobOptions()
+                options.dependsOn = [user]
+                let key = try await harness.queue.enqueue(
+                    TestJob(stage, "key", order: "k"), options: options, in: transaction)
+                return (user, key.id)
+            }
+            try await harness.running([harness.engine(), harness.engine()]) {
+                await gate.arrival()
+                let newer = try await harness.enqueue(TestJob(stage, "newer user", order: "u", unique: "u"))
+                gate.open()
+                try await harness.wait(for: key, .succeeded)
+                #expect(try await harness.state(user) == .cancelled)
+                #expect(try await harness.state(newer) == .succeeded)
+            }
+            #expect(stage.events("start") == ["user", "newer user", "key"])
+            #expect(try await harness.count("select count(*) from job_dependencies") == 0)
+        }
+    }
+
     @Test("if a dependency fails, the jobs that wait for it fail with its error, all the way down")
     func dependencyFails() async throws {
         try await withTestDatabase { database in
@@ -117,10 +151,12 @@ struct CancelTests {
                 var options = JobOptions()
                 options.dependsOn = [team]
                 let user = try await harness.queue.enqueue(
-                    TestJob(stage, "user", order: "u"), options: options, in: transaction).id
+                    TestJob(stage, "user", order: "u"), options: options, in: transaction
+                ).id
                 options.dependsOn = [user]
                 return try await harness.queue.enqueue(
-                    TestJob(stage, "key", order: "k"), options: options, in: transaction).id
+                    TestJob(stage, "key", order: "k"), options: options, in: transaction
+                ).id
             }
             try await harness.running([harness.engine()]) {
                 let job = try await harness.wait(for: last, .failed)

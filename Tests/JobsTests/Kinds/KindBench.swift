@@ -20,8 +20,10 @@ struct KindBench: Sendable {
         ModelSync.self, UsageFetchDay.self, SecretsPurge.self,
     ]
 
+    /// - Parameter client: another LiteLLM than the one in memory.
     static func run<T: Sendable>(
-        settings: ProvisioningSettings = ProvisioningSettings(), _ body: @Sendable (KindBench) async throws -> T
+        settings: ProvisioningSettings = ProvisioningSettings(), client: LiteLLMClient? = nil,
+        _ body: @Sendable (KindBench) async throws -> T
     ) async throws -> T {
         try await withTestDatabase { test in
             let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
@@ -30,7 +32,7 @@ struct KindBench: Sendable {
             let litellm = FakeLiteLLM()
             let key = Data(repeating: 7, count: 32).base64EncodedString()
             let services = JobServices(
-                database: test.client, litellm: litellm.client, sealer: try Sealer(keys: Secret("k1:\(key)")),
+                database: test.client, litellm: client ?? litellm.client, sealer: try Sealer(keys: Secret("k1:\(key)")),
                 queue: queue, settings: settings)
             return try await body(KindBench(database: test.client, litellm: litellm, services: services))
         }

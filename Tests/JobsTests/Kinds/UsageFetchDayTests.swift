@@ -189,14 +189,14 @@ import Testing
 
             let purge = try await bench.services.queue.enqueue(SecretsPurge())
             var output = try #require(try await bench.attempt(purge.id) as? SecretsPurge.Output)
-            #expect(output == SecretsPurge.Output(expired: 0, orphaned: 1))
+            #expect(output == SecretsPurge.Output(expired: 0, orphaned: 1, answers: 0))
             #expect(try await !bench.keepsSecret(discarded))
             for key in [live, failed, verified] { #expect(try await bench.keepsSecret(key)) }
 
             try await bench.database.query(
                 "update sealed_secrets set delete_after = now() where delete_after is not null")
             output = try #require(try await bench.attempt(purge.id) as? SecretsPurge.Output)
-            #expect(output == SecretsPurge.Output(expired: 1, orphaned: 0))
+            #expect(output == SecretsPurge.Output(expired: 1, orphaned: 0, answers: 0))
             #expect(try await !bench.keepsSecret(verified))
             #expect(try await bench.keepsSecret(live))
         }

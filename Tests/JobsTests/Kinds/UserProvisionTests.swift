@@ -42,26 +42,26 @@ import Testing
     }
 
     @Test func survivesDeathBetweenAnyTwoSteps() async throws {
-        for afterEffect in [false, true] {
-            var call = 1
-            var died = true
-            while died {
-                died = try await KindBench.run { [call] bench in
-                    let user = try await bench.addUser()
-                    let teamJob = try #require(try await bench.jobs(TeamEnsure.self).first)
-                    try await bench.attempt(teamJob)
-                    try await bench.finish(teamJob)
+        try await KindBench.run { bench in
+            _ = try await bench.addUser("first", isSynced: true)
+            for afterEffect in [false, true] {
+                var call = 0
+                var died = true
+                while died {
+                    call += 1
+                    let user = try await bench.addUser("u\(call)-\(afterEffect)")
                     let jobId = try #require(try await bench.jobs(UserProvision.self).first)
-                    let died = try await bench.dies(jobId, atCall: call, afterEffect: afterEffect)
+                    died = try await bench.dies(jobId, atCall: call, afterEffect: afterEffect)
                     for _ in 1...2 { try await bench.attempt(jobId) }
-                    #expect(Array(bench.litellm.state.users.keys) == [user.id.text])
-                    #expect(members(bench) == ["default_user_id", user.id.text])
+                    try await bench.finish(jobId)
+                    #expect(bench.litellm.state.users[user.id.text] != nil)
+                    #expect(members(bench).count { $0 == user.id.text } == 1)
                     #expect(try await bench.users.find(user.id, in: bench.database)?.sync.isSynced == true)
-                    return died
                 }
-                call += 1
+                #expect(call > 5)
             }
-            #expect(call > 5)
+            let rows = try await bench.database.query("select count(*) from users where id <> \(User.systemId)")
+            #expect(bench.litellm.state.users.count == (try rows.one(Int.self)))
         }
     }
 
@@ -122,7 +122,11 @@ import Testing
             #expect(failure?.info.code == "team_missing")
             #expect(failure?.info.errorClass == .retryable)
             let teamJob = try #require(try await bench.jobs(TeamEnsure.self).first)
+            let team = try #require(try await PostgresTeamStore().find(Team.defaultId, in: bench.database))
+            #expect(team.sync.status == .drifted)
+            #expect(team.sync.lastJobId == teamJob)
             try await bench.attempt(teamJob)
+            #expect(try await PostgresTeamStore().find(Team.defaultId, in: bench.database)?.sync.isSynced == true)
             try await bench.attempt(jobId)
             #expect(members(bench) == ["default_user_id", user.id.text])
         }
@@ -212,23 +216,22 @@ import Testing
     }
 
     @Test func survivesDeathBetweenAnyTwoSteps() async throws {
-        for afterEffect in [false, true] {
-            var call = 1
-            var died = true
-            while died {
-                died = try await KindBench.run { [call] bench in
-                    _ = try await bench.addUser()
-                    let jobId = try #require(try await bench.jobs(TeamEnsure.self).first)
-                    let died = try await bench.dies(jobId, atCall: call, afterEffect: afterEffect)
+        try await withTeam { bench, jobId in
+            for afterEffect in [false, true] {
+                var call = 0
+                var died = true
+                while died {
+                    call += 1
+                    bench.litellm.change { $0.teams = [:] }
+                    try await bench.database.query("update teams set sync_status = 'pending', version_applied = 0")
+                    died = try await bench.dies(jobId, atCall: call, afterEffect: afterEffect)
                     for _ in 1...2 { try await bench.attempt(jobId) }
                     #expect(Array(bench.litellm.state.teams.keys) == [Team.defaultId.text])
                     let row = try await PostgresTeamStore().find(Team.defaultId, in: bench.database)
                     #expect(row?.sync.isSynced == true)
-                    return died
                 }
-                call += 1
+                #expect(call > 3)
             }
-            #expect(call > 3)
         }
     }
 

@@ -44,12 +44,12 @@ func problems(_ process: ProcessKind = .api, _ changes: [String: String]) async 
         #expect(!api.auth.mockAuth)
         #expect(api.users.roles == ["user"])
         #expect(api.users.maxBudget == 100)
-        #expect(api.keys.secretRetention == .seconds(900))
-        #expect(!api.keys.revealEnabled)
+        #expect(api.keys.maxPerUser == 10)
         let worker = try await load(.worker)
         #expect(worker.worker.lease == .seconds(45))
         #expect(worker.worker.heartbeat == .seconds(5))
         #expect(worker.worker.queues == [])
+        #expect(worker.keys.secretRetention == .seconds(900))
         #expect(worker.keys.deleteGrace == .seconds(600))
         #expect(worker.notices == [])
     }
@@ -105,18 +105,27 @@ func problems(_ process: ProcessKind = .api, _ changes: [String: String]) async 
         ("APP_ENV", "live"), ("PORT", "0"), ("PORT", "8080x"), ("CORS_ORIGIN", "*"), ("CORS_ORIGIN", "http://a/b"),
         ("DATABASE_URL", "mysql://x/y"), ("DATABASE_POOL_SIZE", "-1"), ("DB_IDLE_TIMEOUT", "soon"),
         ("DB_CONNECTION_TIMEOUT", "99999999999999999999"), ("LITELLM_API_URL", "litellm:4000"),
-        ("LITELLM_API_URL", "http://user:pw@host"), ("LITELLM_CA_FILE", "/no/such/file"),
-        ("LITELLM_USE_ENV_PROXY", "perhaps"), ("MOCK_AUTH", "ja"), ("DEFAULT_USER_ROLES", "king"),
+        ("LITELLM_API_URL", "http://user:pw@host"), ("MOCK_AUTH", "ja"), ("DEFAULT_USER_ROLES", "king"),
         ("DEFAULT_USER_ROLES", "[user"), ("DEFAULT_USER_MAX_BUDGET", "nan"), ("DEFAULT_USER_MAX_BUDGET", "-1"),
-        ("SECRETS_KEYS", "k1:short"), ("SECRET_RETENTION_MINUTES", "0"), ("JWT_EXPIRES_IN", "24"),
-        ("TRUSTED_PROXIES", "10.0.0.0/33"), ("ADMIN_API_KEYS", "sk-0123456789012345678901234567890123456789"),
+        ("SECRETS_KEYS", "k1:short"), ("JWT_EXPIRES_IN", "24"),
         ("DATABASE_PREPARED_STATEMENTS", "x"), ("PUBLIC_URL", "ftp://x"),
     ])
     func refusesWrongValues(name: String, value: String) async throws {
         let found = try await problems(.api, [name: value])
         #expect(found.map(\.variable) == [name])
-        let mayShow = !["DATABASE_URL", "SECRETS_KEYS", "ADMIN_API_KEYS"].contains(name)
+        let mayShow = !["DATABASE_URL", "SECRETS_KEYS"].contains(name)
         #expect(found.first?.problem.contains(value) == mayShow)
+    }
+
+    @Test(arguments: [
+        ("LITELLM_CA_FILE", "/no/such/file"), ("LITELLM_USE_ENV_PROXY", "perhaps"), ("SECRET_RETENTION_MINUTES", "0"),
+        ("WORKER_CONCURRENCY", "0"), ("HISTORY_RETENTION_DAYS", "12h"), ("WORKER_DRAIN_SECONDS", "-1"),
+    ])
+    func refusesWrongValuesOfTheWorker(name: String, value: String) async throws {
+        let found = try await problems(.worker, [name: value])
+        #expect(found.map(\.variable) == [name])
+        #expect(found.first?.problem.contains(value) == true)
+        #expect(try await problems(.api, [name: value]) == [], "the API does not read it")
     }
 
     @Test func mockSignInIsRefusedInProduction() async throws {

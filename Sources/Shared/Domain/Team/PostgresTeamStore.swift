@@ -58,6 +58,12 @@ package struct PostgresTeamStore: Sendable {
             """)
     }
 
+    /// Notes that LiteLLM was seen to have lost or changed the team, and which job sets it right.
+    package func markDrifted(_ id: UUID, by jobId: Int64, in transaction: PostgresTransaction) async throws {
+        try await transaction.query(
+            "update teams set sync_status = 'drifted', last_job_id = \(jobId), updated_at = now() where id = \(id)")
+    }
+
     /// Notes that LiteLLM was read back and has `version`. An older version than known changes nothing.
     package func markSynced(
         _ id: UUID, version: Int64, jobId: Int64, in transaction: PostgresTransaction

@@ -99,7 +99,8 @@ extension PostgresSession {
     /// The connection if `request` is the COPY under way on it; else the step fails.
     private func copying(_ request: PostgresRequest, _ continuation: PostgresContinuation) -> LibPQConnection? {
         guard let connection, let active, active.request === request, active.isCopying else {
-            continuation.resume(returning: .failure(PostgresError(.connection, "the connection is closed")))
+            let error = endOfCopy ?? PostgresError(.connection, "the connection is closed")
+            continuation.resume(returning: .failure(error))
             return nil
         }
         return connection

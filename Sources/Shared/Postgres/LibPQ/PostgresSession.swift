@@ -75,6 +75,8 @@ actor PostgresSession: PostgresEventHandler {
     var staleNames: [String] = []
     /// Who waits for a piece of COPY data to be sent.
     var copyWaiter: PostgresContinuation?
+    /// Why the session ended, for a COPY that was under way and asks later.
+    var endOfCopy: PostgresError?
     private var token: UInt64?
     private var isWatchingForRoom = false
     private var timer: ContinuousClock.Instant?
@@ -221,9 +223,9 @@ actor PostgresSession: PostgresEventHandler {
         if let token { loop.unwatch(connection.socket, token: token) }
         self.connection = nil
         let error = reason ?? PostgresError(.closed, "the connection was closed")
-        if let active { fail(active, with: error) }
+        if let active { endOfCopy = fail(active, with: error) }
         active = nil
-        copyWaiter.take()?.resume(returning: .failure(error))
+        copyWaiter.take()?.resume(returning: .failure(endOfCopy ?? error))
         for waiting in waiting {
             waiting.continuation.resume(returning: .failure(error))
         }
@@ -232,14 +234,17 @@ actor PostgresSession: PostgresEventHandler {
     }
 
     /// Fails a request because the connection ended: a cancellation or a deadline that led to it is the better reason.
-    private func fail(_ active: Active, with error: PostgresError) {
-        var outcome = PostgresOutcome.failure(error)
-        switch active.cancellation {
-        case _ where active.isDrained: outcome = active.outcome
-        case .none: break
-        case .sending(let reason), .sent(let reason):
-            outcome = .failure(reason.error(limit: active.request.timeout))
+    private func fail(_ active: Active, with error: PostgresError) -> PostgresError {
+        if active.isDrained {
+            active.continuation?.resume(returning: active.outcome)
+            return error
         }
-        active.continuation?.resume(returning: outcome)
+        let reason =
+            switch active.cancellation {
+            case .none: error
+            case .sending(let reason), .sent(let reason): reason.error(limit: active.request.timeout)
+            }
+        active.continuation?.resume(returning: .failure(reason))
+        return reason
     }
 }

@@ -1,0 +1,125 @@
+import Foundation
+import HTTPTypes
+import HummingbirdTesting
+import NIOCore
+import Shared
+import TestSupport
+import Testing
+
+@testable import API
+@testable import Jobs
+
+/// An answer of the API, read.
+struct Answer: Sendable {
+    let status: Int
+    let headers: HTTPFields
+    let text: String
+    let json: JSONValue
+
+    subscript(_ path: String...) -> JSONValue? {
+        path.reduce(json as JSONValue?) { value, name in
+            value.flatMap { value in Int(name).flatMap { value[$0] } ?? value[name] }
+        }
+    }
+
+    var errorCode: String? { self["error", "code"]?.stringValue }
+
+    /// The names of the fields that were refused.
+    var refusedFields: [String] {
+        self["error", "details", "validation"]?.arrayValue?.compactMap { $0["field"]?.stringValue } ?? []
+    }
+}
+
+extension APIHarness {
+    /// Sends a request; `user` signs it with a session.
+    func send(
+        _ method: HTTPRequest.Method, _ path: String, _ body: JSONValue? = nil, as user: User? = nil,
+        headers: HTTPFields = [:]
+    ) async throws -> Answer {
+        try await send(
+            method, path, bytes: body.map { Array($0.encodedString().utf8) }, as: user, headers: headers)
+    }
+
+    func send(
+        _ method: HTTPRequest.Method, _ path: String, bytes: [UInt8]?, as user: User? = nil, headers: HTTPFields = [:]
+    ) async throws -> Answer {
+        var headers = headers
+        if let user { headers[.authorization] = "Bearer \(try await tokens.issue(for: user))" }
+        if bytes != nil, headers[.contentType] == nil { headers[.contentType] = "application/json" }
+        let response = try await client.executeRequest(
+            uri: path, method: method, headers: headers, body: bytes.map { ByteBuffer(bytes: $0) })
+        let content = Array(response.body.readableBytesView)
+        let isJSON = response.headers[.contentType]?.hasPrefix("application/json") ?? false
+        return Answer(
+            status: response.status.code, headers: response.headers, text: String(decoding: content, as: UTF8.self),
+            json: isJSON && !content.isEmpty ? try JSONParser.parse(content) : .null)
+    }
+
+    // MARK: What there is
+
+    @discardableResult
+    func addUser(
+        _ name: String = "alice", roles: [Role] = [.user], isActive: Bool = true
+    ) async throws -> User {
+        let new = NewUser(
+            id: UUID(), username: name, email: "\(name)@example.com", fullName: name.capitalized,
+            oauthProvider: "test", oauthId: name, roles: roles, isActive: isActive)
+        return try await database.client.withTransaction { transaction in
+            let user = try await PostgresUserStore().insert(new, in: transaction)
+            try await PostgresTeamStore().addMember(userId: user.id, teamId: Team.defaultId, in: transaction)
+            return user
+        }
+    }
+
+    func addAdmin(_ name: String = "root") async throws -> User {
+        try await addUser(name, roles: [.admin, .user])
+    }
+
+    /// Models that keys can be asked for.
+    func addModels(_ ids: String...) async throws {
+        try await database.client.withTransaction { transaction in
+            try await PostgresModelStore().upsert(
+                ids.map { id in
+                    ModelDescription(
+                        id: id, provider: "openai", apiBase: "http://backend.internal", contextLength: 8192,
+                        inputCostPerToken: Decimal(string: "0.000001"), outputCostPerToken: Decimal(string: "0.000002"),
+                        features: ["chat"])
+                }, in: transaction)
+        }
+    }
+
+    /// A key asked for over the API. Its answer is a 202.
+    func createKey(
+        _ name: String = "My key", as user: User, headers: HTTPFields = [:]
+    ) async throws -> Answer {
+        try await send(
+            .post, "/api/v1/api-keys", ["modelIds": ["gpt"], "name": .string(name)], as: user, headers: headers)
+    }
+
+    func count(_ query: PostgresQuery) async throws -> Int {
+        try await database.client.query(query).one(Int.self)
+    }
+
+    /// Waits until the job has the state; fails the test when it does not get there.
+    func wait(
+        for jobId: String?, _ state: String, sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws {
+        let id = try #require(jobId.flatMap { Int64($0) }, sourceLocation: sourceLocation)
+        var seen = "none"
+        let isThere = try await eventually {
+            seen = try await queue.job(id: id)?.state.rawValue ?? "gone"
+            return seen == state
+        }
+        #expect(isThere, "job \(id) is \(seen), not \(state)", sourceLocation: sourceLocation)
+    }
+}
+
+/// Polls a condition until it holds; false when it does not within the limit.
+func eventually(within limit: Duration = .seconds(20), _ condition: () async throws -> Bool) async throws -> Bool {
+    let deadline = ContinuousClock.now + limit
+    while deadline > .now {
+        if try await condition() { return true }
+        await WakeSignal().wait(atMost: .milliseconds(10))
+    }
+    return false
+}

@@ -1,0 +1,125 @@
+import Foundation
+import Glibc
+import Logging
+import Shared
+import TestSupport
+import Testing
+
+/// A PgBouncer of its own for one test, in front of the scratch cluster.
+struct PgBouncer: Sendable {
+    enum Mode: String {
+        case session, transaction
+    }
+
+    static let path = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"]
+        .first { FileManager.default.isExecutableFile(atPath: $0) }
+
+    private let process: Process
+    private let directory: URL
+    private let port: Int
+    private let hasExited: Signal
+
+    /// Starts one that passes every user and database on; cancels the test when the program is not installed.
+    static func start(mode: Mode) async throws -> PgBouncer {
+        guard let path else { try Test.cancel("pgbouncer is not installed (apt-get install pgbouncer)") }
+        let server = try #require(TestDatabaseServer.url.flatMap { URLComponents(string: $0.reveal()) })
+        var last: (any Error)?
+        for _ in 0..<5 {
+            do {
+                return try await start(path, mode, server)
+            } catch {
+                // The port was taken.
+                last = error
+            }
+        }
+        throw last ?? NeverHappened(description: "pgbouncer did not start")
+    }
+
+    private static func start(_ path: String, _ mode: Mode, _ server: URLComponents) async throws -> PgBouncer {
+        let directory = FileManager.default.temporaryDirectory.appending(path: "pgbouncer-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        let port = Int.random(in: 20_000...29_999)
+        let host = server.host ?? "127.0.0.1"
+        let password = server.password.map { " password=\($0)" } ?? ""
+        let configuration = """
+            [databases]
+            * = host=\(host) port=\(server.port ?? 5432) user=\(server.user ?? "postgres")\(password)
+            [pgbouncer]
+            listen_addr = 127.0.0.1
+            listen_port = \(port)
+            unix_socket_dir =
+            auth_type = any
+            pool_mode = \(mode.rawValue)
+            default_pool_size = 4
+            ignore_startup_parameters = extra_float_digits
+            """
+        let file = directory.appending(path: "pgbouncer.ini")
+        try configuration.write(to: file, atomically: true, encoding: .utf8)
+        let process = Process()
+        process.executableURL = URL(filePath: path)
+        // It refuses to run as root.
+        let isRoot = ProcessInfo.processInfo.userName == "root"
+        process.arguments = ["-q"] + (isRoot ? ["-u", "postgres"] : []) + [file.path]
+        if isRoot {
+            try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: directory.path)
+        }
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        let hasExited = Signal()
+        process.terminationHandler = { _ in Task { await hasExited.set() } }
+        try process.run()
+        let pooler = PgBouncer(process: process, directory: directory, port: port, hasExited: hasExited)
+        do {
+            try await pooler.waitUntilReady(server)
+        } catch {
+            await pooler.stop()
+            throw error
+        }
+        return pooler
+    }
+
+    private func waitUntilReady(_ server: URLComponents) async throws {
+        var settings = PostgresSettings(url: url(database: "postgres"))
+        settings.leaseTimeout = .seconds(5)
+        settings.poolMode = .transaction
+        let client = PostgresClient(settings: settings, logger: .init(label: "pgbouncer"))
+        let outcome: Result<Int, any Error>
+        do {
+            outcome = .success(try await client.value("select 1"))
+        } catch {
+            outcome = .failure(error)
+        }
+        await client.close()
+        _ = try outcome.get()
+    }
+
+    private func url(database: String) -> Secret {
+        let user = TestDatabaseServer.url.flatMap { URLComponents(string: $0.reveal())?.user } ?? "postgres"
+        return Secret("postgres://\(user)@127.0.0.1:\(port)/\(database)")
+    }
+
+    /// The connection string of a test's database through the pooler.
+    func url(for database: TestDatabase) -> Secret {
+        url(database: database.name)
+    }
+
+    /// Makes it deaf and dumb while its sockets stay open.
+    func suspend() {
+        _ = process.suspend()
+    }
+
+    func resume() {
+        _ = process.resume()
+    }
+
+    /// Ends it at once: a process started from a thread of Swift's pool has the gentler signals blocked.
+    func stop() async {
+        kill(process.processIdentifier, SIGKILL)
+        await hasExited.wait()
+        do {
+            try FileManager.default.removeItem(at: directory)
+        } catch {
+            Issue.record("\(directory.path) is left behind: \(error)")
+        }
+    }
+}
