@@ -86,7 +86,12 @@ let package = Package(
                 "API", "Shared", "Jobs", "TestSupport", hummingbird, hummingbirdTesting, httpTypes, nioCore, jwt, yams,
                 log, metrics, lifecycle,
             ]),
-        .testTarget(name: "WorkerTests", dependencies: ["Worker", "Shared", "Jobs", "TestSupport", log, lifecycle]),
+        .testTarget(
+            name: "WorkerTests",
+            dependencies: [
+                "Worker", "Shared", "Jobs", "TestSupport", hummingbird, hummingbirdTesting, httpTypes, nioCore, log,
+                lifecycle,
+            ]),
         .testTarget(
             name: "IntegrationTests",
             dependencies: ["Shared", "Jobs", "TestSupport", log, lifecycle]),

@@ -30,11 +30,11 @@ final class JobWakeups: Sendable {
 
     func ready(_ queueId: Int16) async {
         for listener in localListeners.withLock({ $0 }) { listener(queueId) }
-        await send { $0.queues.insert(queueId) }
+        send { $0.queues.insert(queueId) }
     }
 
     func finished(_ ids: [Int64]) async {
-        await send { $0.finished.append(contentsOf: ids) }
+        send { $0.finished.append(contentsOf: ids) }
     }
 
     /// A running job is to end: its worker, known by its row id, looks.
@@ -50,17 +50,21 @@ final class JobWakeups: Sendable {
     /// A waiting job was made due: the promoters look again.
     func due() async {
         for listener in localListeners.withLock({ $0 }) { listener(nil) }
-        await send { $0.queues.insert(0) }
+        send { $0.queues.insert(0) }
     }
 
-    /// The first caller sends at once; what arrives while it sends goes with its next round.
-    private func send(_ add: (inout Pending) -> Void) async {
+    /// The first caller's news goes out at once; what arrives meanwhile goes with the next round. In a task of its own:
+    /// a request that enqueued one job must not wait for a round trip, or stay to send the news of others.
+    private func send(_ add: (inout Pending) -> Void) {
         let isFirst = pending.withLock { pending -> Bool in
             add(&pending)
             defer { pending.isSending = true }
             return !pending.isSending
         }
-        guard isFirst else { return }
+        if isFirst { Task { await drain() } }
+    }
+
+    private func drain() async {
         while true {
             let batch = pending.withLock { pending -> Pending? in
                 if pending.queues.isEmpty && pending.finished.isEmpty {

@@ -32,11 +32,11 @@ struct AdminServer: Service {
             let isAlive = engine.sinceLastTurn < Self.stuckAfter || engine.isDraining
             return answer(isAlive ? .ok : .serviceUnavailable, ["alive": .bool(isAlive)])
         }
-        // Ready to take work: an open breaker is not unreadiness.
+        // Ready to take work: the database answers and has our schema. An open breaker is not unreadiness.
         router.get("/health/ready") { _, _ in
             guard !engine.isDraining else { return answer(.serviceUnavailable, ["ready": false, "reason": "draining"]) }
             do {
-                try await database.query("select 1")
+                try await Migrator.requireCurrent(client: database, atLeast: SchemaVersion.required)
                 return answer(.ok, ["ready": true, "runningJobs": .int(engine.runningCount)])
             } catch {
                 return answer(.serviceUnavailable, ["ready": false, "reason": "database"])
