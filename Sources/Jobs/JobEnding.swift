@@ -40,7 +40,8 @@ struct JobEnding: Sendable {
             result.ended.append(next.job.id)
             if next.job.watched { result.watched.append(next.job.id) }
             for id in dependents {
-                guard let dependent = try await store.lock(jobId: id, in: transaction), dependent.state != .running else {
+                guard let dependent = try await store.lock(jobId: id, in: transaction), dependent.state != .running
+                else {
                     continue
                 }
                 let cause = JobErrorInfo(

@@ -89,7 +89,9 @@ package struct JobQueue: Sendable {
     /// - Parameter force: also ends work that protects others, such as a revocation.
     /// - Throws: ``JobQueueError``.
     package func cancel(id: Int64, by person: String, force: Bool = false) async throws {
-        try await database.withTransaction(retries: Self.retries) { try await cancel(id: id, by: person, force: force, in: $0) }
+        try await database.withTransaction(retries: Self.retries) {
+            try await cancel(id: id, by: person, force: force, in: $0)
+        }
     }
 
     /// The same in the caller's transaction; workers and waiters hear of it once that has committed.
@@ -107,10 +109,14 @@ package struct JobQueue: Sendable {
         id: Int64, by person: String, force: Bool, in transaction: PostgresTransaction
     ) async throws -> (ended: JobEnding.Result, worker: Int32?) {
         guard let job = try await store.lock(jobId: id, in: transaction) else {
-            guard let ended = try await store.snapshot(jobId: id, in: transaction) else { throw JobQueueError.notFound(id) }
+            guard let ended = try await store.snapshot(jobId: id, in: transaction) else {
+                throw JobQueueError.notFound(id)
+            }
             throw JobQueueError.wrongState(id, ended.state, allowed: "unfinished")
         }
-        if !force, try await store.isProtected(queueId: job.queueId, in: transaction) { throw JobQueueError.protected(id) }
+        if !force, try await store.isProtected(queueId: job.queueId, in: transaction) {
+            throw JobQueueError.protected(id)
+        }
         if job.state == .running {
             return (JobEnding.Result(), try await store.requestCancel(jobId: id, by: person, in: transaction))
         }
@@ -163,7 +169,8 @@ package struct JobQueue: Sendable {
         } catch {
             // The kind's own marking failed: the job must still end, or it would be tried for ever.
             logger.critical(
-                "a job ended without marking its object", metadata: ["job_id": "\(jobId)", "error": "\(failureText(error))"])
+                "a job ended without marking its object",
+                metadata: ["job_id": "\(jobId)", "error": "\(failureText(error))"])
             return try await database.withTransaction(retries: Self.retries) { transaction in
                 guard let job = try await store.lock(jobId: jobId, in: transaction), job.token == token else {
                     return JobEnding.Result()

@@ -33,7 +33,9 @@ package final class JobWaiters: Service {
     package func run() async throws {
         await withGracefulShutdownHandler {
             for await event in listener.events().cancelOnGracefulShutdown() { ring(event) }
-        } onGracefulShutdown: { self.release() }
+        } onGracefulShutdown: {
+            self.release()
+        }
         release()
     }
 

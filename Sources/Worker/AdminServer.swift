@@ -34,7 +34,9 @@ struct AdminServer: Service {
         }
         // Ready to take work: the database answers and has our schema. An open breaker is not unreadiness.
         router.get("/health/ready") { _, _ in
-            guard !engine.isDraining else { return answer(.serviceUnavailable, ["ready": false, "reason": "draining"]) }
+            guard !engine.isDraining else {
+                return answer(.serviceUnavailable, ["ready": false, "reason": "draining"])
+            }
             do {
                 try await Migrator.requireCurrent(client: database, atLeast: SchemaVersion.required)
                 return answer(.ok, ["ready": true, "runningJobs": .int(engine.runningCount)])

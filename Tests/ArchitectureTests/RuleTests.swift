@@ -15,7 +15,8 @@ struct RuleTests {
     func unsafeStaysInside() {
         for file in SourceTree.product {
             let isInside =
-                file.path.hasPrefix("Sources/Shared/Postgres/LibPQ/") || file.path.hasPrefix("Sources/Shared/HTTP/Curl/")
+                file.path.hasPrefix("Sources/Shared/Postgres/LibPQ/")
+                || file.path.hasPrefix("Sources/Shared/HTTP/Curl/")
             guard !isInside else { continue }
             for line in file.codeLines {
                 #expect(!line.contains("import CLibPQ"), "\(file)")
@@ -37,7 +38,9 @@ struct RuleTests {
         for (folder, modules) in forbidden {
             for file in SourceTree.files(folder) {
                 for module in modules {
-                    #expect(!file.codeLines.contains { $0.contains(" import \(module)") || $0 == "import \(module)" }, "\(file)")
+                    #expect(
+                        !file.codeLines.contains { $0.contains(" import \(module)") || $0 == "import \(module)" },
+                        "\(file)")
                 }
             }
         }
@@ -83,7 +86,9 @@ struct RuleTests {
                 #expect(!line.contains("TODO") && !line.contains("FIXME"), "\(file): \(line)")
                 if line.contains("@unchecked Sendable") {
                     let before = file.lines[max(0, index - 12)..<index]
-                    #expect(before.contains { $0.contains("///") || $0.contains("//") }, "\(file): no reason beside \(line)")
+                    #expect(
+                        before.contains { $0.contains("///") || $0.contains("//") }, "\(file): no reason beside \(line)"
+                    )
                 }
             }
         }
@@ -98,7 +103,9 @@ struct RuleTests {
             let type = file.path.split(separator: "/").last?.dropLast(".swift".count) ?? ""
             #expect(catalogue.text.contains("\(type).self"), "\(file) is not in the catalogue")
         }
-        let names = kinds.flatMap { file in file.text.matches(of: /static let name = "([a-zA-Z.]+)"/).map { String($0.1) } }
+        let names = kinds.flatMap { file in
+            file.text.matches(of: /static let name = "([a-zA-Z.]+)"/).map { String($0.1) }
+        }
         #expect(names.count == kinds.count)
         #expect(Set(names).count == names.count)
         let known: Set = [
@@ -136,7 +143,9 @@ struct RuleTests {
         for (index, line) in file.lines.enumerated() {
             let indent = line.prefix(while: { $0 == " " }).count
             let code = line.drop(while: { $0 == " " })
-            if open == nil, code.contains(/\b(func \S+|init[?]?[<(]|deinit)/), !code.hasPrefix("//"), !code.hasSuffix("}") {
+            if open == nil, code.contains(/\b(func \S+|init[?]?[<(]|deinit)/), !code.hasPrefix("//"),
+                !code.hasSuffix("}")
+            {
                 open = (String(code.prefix(60)), indent, index)
             } else if let function = open, indent == function.indent, code.hasPrefix("}") {
                 found.append((function.name, index - function.start + 1))

@@ -20,11 +20,14 @@ struct WorkerProcessTests {
         return logger
     }()
 
-    private func parts(_ database: TestDatabase, _ litellm: FakeLiteLLM) throws -> (JobQueue, JobEngine, PostgresListener) {
+    private func parts(_ database: TestDatabase, _ litellm: FakeLiteLLM) throws -> (
+        JobQueue, JobEngine, PostgresListener
+    ) {
         let queue = JobQueue(database: database.client, catalog: .standard, logger: Self.logger)
         let services = JobServices(
             database: database.client, litellm: litellm.client,
-            sealer: try Sealer(keys: Secret("test:" + Data(repeating: 7, count: 32).base64EncodedString())), queue: queue,
+            sealer: try Sealer(keys: Secret("test:" + Data(repeating: 7, count: 32).base64EncodedString())),
+            queue: queue,
             settings: ProvisioningSettings())
         let listener = PostgresListener(
             settings: database.settings, channels: [JobChannel.ready, JobChannel.cancel, JobChannel.breakers],

@@ -108,14 +108,19 @@ final class BreakerService: Sendable {
         let code = upstream.code
         let readings = try await store.flush([], in: database)
         local.withLock { _ = $0.probing.remove(code) }
-        guard let reading = readings.first(where: { $0.upstream == code }), reading.breaker.state == .halfOpen else { return }
+        guard let reading = readings.first(where: { $0.upstream == code }), reading.breaker.state == .halfOpen else {
+            return
+        }
         let transition = policy.probed(
-            reading.breaker, succeeded: !(error?.speaksAgainstUpstream ?? false), reason: error?.code ?? "", retryAfter: error?.retryAfter)
+            reading.breaker, succeeded: !(error?.speaksAgainstUpstream ?? false), reason: error?.code ?? "",
+            retryAfter: error?.retryAfter)
         _ = try await apply(transition, reading)
         learn(try await store.flush([], in: database), seen: [:], won: [])
     }
 
-    private func apply(_ transition: BreakerPolicy.Transition, _ reading: PostgresBreakerStore.Reading) async throws -> Bool {
+    private func apply(_ transition: BreakerPolicy.Transition, _ reading: PostgresBreakerStore.Reading) async throws
+        -> Bool
+    {
         let won = try await store.apply(
             transition, upstream: reading.upstream, epoch: reading.breaker.epoch, worker: worker,
             probeLimit: probeLimit, in: database)

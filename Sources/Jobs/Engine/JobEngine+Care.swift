@@ -92,12 +92,17 @@ extension JobEngine {
             after = last.id
             let error = JobErrorInfo(
                 errorClass: .lost, code: "worker_lost", message: "The worker that ran it died or lost its lease.")
-            let spent = orphans.filter { $0.attempt >= $0.maxAttempts && $0.maxAttempts < RetryPolicy.unlimitedAttempts }
-            let again = orphans.filter { $0.attempt < $0.maxAttempts || $0.maxAttempts == RetryPolicy.unlimitedAttempts }
+            let spent = orphans.filter {
+                $0.attempt >= $0.maxAttempts && $0.maxAttempts < RetryPolicy.unlimitedAttempts
+            }
+            let again = orphans.filter {
+                $0.attempt < $0.maxAttempts || $0.maxAttempts == RetryPolicy.unlimitedAttempts
+            }
             if !again.isEmpty {
                 let batch = again.map {
                     AgainJob(
-                        id: $0.id, token: $0.token, orderKey: $0.orderKey, delay: .milliseconds(Int.random(in: 1...1000)),
+                        id: $0.id, token: $0.token, orderKey: $0.orderKey,
+                        delay: .milliseconds(Int.random(in: 1...1000)),
                         charged: true, error: error)
                 }
                 let result = try await store.putBack(batch, in: database)
@@ -110,7 +115,8 @@ extension JobEngine {
                     try await queue.end(
                         jobId: job.id, token: job.token, as: .failed, error: error, by: nil, attempted: true))
             }
-            logger.warning("jobs of lost workers rescued", metadata: ["again": "\(again.count)", "failed": "\(spent.count)"])
+            logger.warning(
+                "jobs of lost workers rescued", metadata: ["again": "\(again.count)", "failed": "\(spent.count)"])
             Counter(label: "litemaas_jobs_rescued_total").increment(by: orphans.count)
         }
     }
@@ -151,7 +157,8 @@ extension JobEngine {
         do {
             try await breaker.probeEnded(upstream, error: error)
         } catch {
-            logger.warning("a probe's end could not be told", metadata: ["upstream": "\(upstream)", "error": "\(error)"])
+            logger.warning(
+                "a probe's end could not be told", metadata: ["upstream": "\(upstream)", "error": "\(error)"])
         }
     }
 }

@@ -86,7 +86,8 @@ extension JobEngine {
         let (name, level, error): (String, Logger.Level, JobErrorInfo?) =
             switch outcome {
             case .succeeded: ("succeeded", .info, nil)
-            case .again(let again): (again.charged ? "retrying" : "put_back", again.charged ? .warning : .debug, again.error)
+            case .again(let again):
+                (again.charged ? "retrying" : "put_back", again.charged ? .warning : .debug, again.error)
             case .ended(_, _, let state, let error, _): (state.rawValue, .error, error)
             case .lost: ("lost", .warning, nil)
             }

@@ -91,7 +91,8 @@ extension JobEngine {
         let stale = missing.filter { !owned.contains($0.jobId) }
         if !stale.isEmpty {
             Counter(label: "litemaas_job_stale_finishes_total").increment(by: stale.count)
-            logger.warning("outcomes came too late: the jobs are somebody else's", metadata: ["count": "\(stale.count)"])
+            logger.warning(
+                "outcomes came too late: the jobs are somebody else's", metadata: ["count": "\(stale.count)"])
             release(stale.map(\.jobId))
         }
         return missing.filter { owned.contains($0.jobId) }

@@ -122,7 +122,11 @@ package final class JobEngine: Service {
             }
         }
         // Protected lanes first: what is left goes to the others.
-        lanes.sort { ($0.isReserved ? 0 : 1, $0.lane.queueId, $0.lane.upstream) < ($1.isReserved ? 0 : 1, $1.lane.queueId, $1.lane.upstream) }
+        lanes.sort {
+            ($0.isReserved ? 0 : 1, $0.lane.queueId, $0.lane.upstream) < (
+                $1.isReserved ? 0 : 1, $1.lane.queueId, $1.lane.upstream
+            )
+        }
         let registration = WorkerRegistration(
             incarnation: UUID(), name: settings.name, host: ProcessInfo.processInfo.hostName,
             pid: ProcessInfo.processInfo.processIdentifier, version: settings.version, queues: served,

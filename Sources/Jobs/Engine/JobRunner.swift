@@ -21,8 +21,11 @@ struct JobRunner: Sendable {
             return again(job, after: .seconds(10), charged: false, error: nil)
         }
         if job.deadlinePassed {
-            return ended(job, .failed, .init(
-                errorClass: .permanent, code: "deadline_passed", message: "Its deadline had passed before it could start."))
+            return ended(
+                job, .failed,
+                .init(
+                    errorClass: .permanent, code: "deadline_passed",
+                    message: "Its deadline had passed before it could start."))
         }
         do {
             let result = try await handler.run(job.args, context(job, handler, probed))
@@ -60,8 +63,10 @@ struct JobRunner: Sendable {
         case .shutdown where isInterruption(error): return again(job, after: .zero, charged: false, error: nil)
         case .timeout where isInterruption(error):
             let seconds = Int(handler.timeout.inSeconds)
-            return failed(job, handler, .init(
-                errorClass: .retryable, code: "timeout", message: "The attempt took longer than \(seconds) s."))
+            return failed(
+                job, handler,
+                .init(
+                    errorClass: .retryable, code: "timeout", message: "The attempt took longer than \(seconds) s."))
         case .timeout, .shutdown, nil: break
         }
         switch error {
@@ -77,13 +82,17 @@ struct JobRunner: Sendable {
         case let failure as LiteLLMError:
             return failed(job, handler, JobErrorInfo(failure), retryAfter: failure.retryAfter)
         case let failure as PostgresError:
-            return failed(job, handler, .init(
-                errorClass: .retryable, code: "database_error",
-                message: "The database could not do it\(failure.sqlState.map { " (\($0))" } ?? "")."))
+            return failed(
+                job, handler,
+                .init(
+                    errorClass: .retryable, code: "database_error",
+                    message: "The database could not do it\(failure.sqlState.map { " (\($0))" } ?? "")."))
         case is CancellationError: return again(job, after: .zero, charged: false, error: nil)
         default:
-            return failed(job, handler, .init(
-                errorClass: .retryable, code: "unexpected_error", message: "Unexpected \(type(of: error))."))
+            return failed(
+                job, handler,
+                .init(
+                    errorClass: .retryable, code: "unexpected_error", message: "Unexpected \(type(of: error))."))
         }
     }
 
@@ -100,8 +109,9 @@ struct JobRunner: Sendable {
     }
 
     private func again(_ job: ClaimedJob, after delay: Duration, charged: Bool, error: JobErrorInfo?) -> JobOutcome {
-        .again(AgainJob(
-            id: job.id, token: job.token, orderKey: job.orderKey, delay: delay, charged: charged, error: error))
+        .again(
+            AgainJob(
+                id: job.id, token: job.token, orderKey: job.orderKey, delay: delay, charged: charged, error: error))
     }
 
     private func ended(_ job: ClaimedJob, _ state: JobState, _ error: JobErrorInfo, by: String? = nil) -> JobOutcome {

@@ -103,7 +103,9 @@ final class RunningJobs: Sendable {
         let (late, stuck) = state.withLock { state in
             (
                 state.entries.filter { $0.value.deadline <= now && $0.value.stop == nil && !$0.value.isFinishing },
-                state.entries.filter { $0.value.stop != nil && !$0.value.isFinishing && $0.value.deadline + grace <= now }
+                state.entries.filter {
+                    $0.value.stop != nil && !$0.value.isFinishing && $0.value.deadline + grace <= now
+                }
             )
         }
         for (id, entry) in late { stop(id, token: entry.token, reason: .timeout) }

@@ -67,7 +67,8 @@ extension PostgresJobStore {
 
     /// The jobs that wait for one that ended without success; they will never start.
     func dependents(of jobId: Int64, in executor: any PostgresExecutor) async throws -> [Int64] {
-        let rows = try await executor.query("select job_id from job_dependencies where depends_on = \(jobId) order by 1")
+        let rows = try await executor.query(
+            "select job_id from job_dependencies where depends_on = \(jobId) order by 1")
         return try rows.map { try $0.decode(Int64.self) }
     }
 
@@ -113,7 +114,8 @@ extension PostgresJobStore {
     }
 
     /// A dead letter, locked: its kind and parameters.
-    func lockDeadLetter(jobId: Int64, in executor: any PostgresExecutor) async throws -> (kindId: Int16, args: String)? {
+    func lockDeadLetter(jobId: Int64, in executor: any PostgresExecutor) async throws -> (kindId: Int16, args: String)?
+    {
         let rows = try await executor.query(
             "select kind_id, args from job_dead_letters where id = \(jobId) and discarded_at is null for update")
         guard let row = rows.first else { return nil }

@@ -189,7 +189,9 @@ extension PostgresJobStore {
     }
 
     /// Which of these attempts still own their jobs.
-    func stillOwned(_ attempts: [(id: Int64, token: Int64)], in executor: any PostgresExecutor) async throws -> Set<Int64> {
+    func stillOwned(_ attempts: [(id: Int64, token: Int64)], in executor: any PostgresExecutor) async throws -> Set<
+        Int64
+    > {
         let rows = try await executor.query(
             """
             select j.id from unnest(\(attempts.map(\.id)), \(attempts.map(\.token))) as t (id, token)

@@ -70,7 +70,9 @@ extension PostgresJobStore {
     }
 
     /// Jobs that wait for others that have ended: the successes are resolved, the rest is returned to be failed.
-    func sweepDependents(limit: Int, in executor: any PostgresExecutor) async throws -> (wake: Set<Int16>, failed: [Int64]) {
+    func sweepDependents(limit: Int, in executor: any PostgresExecutor) async throws -> (
+        wake: Set<Int16>, failed: [Int64]
+    ) {
         let rows = try await executor.query(
             """
             select d.job_id, d.depends_on, exists (select from job_history h where h.id = d.depends_on and h.outcome = 10)

@@ -153,7 +153,8 @@ extension PostgresJobStore {
 
     private func decodeSnapshot(_ row: PostgresRow) throws -> (snapshot: JobSnapshot, errors: Int) {
         let (
-            id, kindId, queueId, upstream, state, attempt, maxAttempts, priority, createdAt, runAt, startedAt, finishedAt,
+            id, kindId, queueId, upstream, state, attempt, maxAttempts, priority, createdAt, runAt, startedAt,
+            finishedAt,
             deadlineAt, discardedAt, discardedBy, endedBy, cancel, resourceType, resourceId, requesterId, requestId,
             parentId, progress, result, errorClass, errorCode, errorMessage, errors
         ) = try row.decode(
@@ -166,7 +167,8 @@ extension PostgresJobStore {
             upstream: Upstream(code: upstream),
             state: (StoredState(rawValue: state) ?? .ready).publicState(errors: Int(errors)),
             attempt: Int(attempt), maxAttempts: Int(maxAttempts), priority: Int(priority), createdAt: createdAt,
-            runAt: runAt, startedAt: startedAt, finishedAt: finishedAt, deadlineAt: deadlineAt, discardedAt: discardedAt,
+            runAt: runAt, startedAt: startedAt, finishedAt: finishedAt, deadlineAt: deadlineAt,
+            discardedAt: discardedAt,
             discardedBy: discardedBy, endedBy: endedBy, cancelRequested: cancel,
             resource: resourceType.flatMap { type in resourceId.map { JobResource(type: type, id: $0) } },
             requester: JobRequester(id: requesterId, requestId: requestId), parentId: parentId,

@@ -49,7 +49,9 @@ package struct PostgresJobStore: Sendable {
                 \(options.dependsOn), \(options.supersedes), \(options.watched), \(job.args))
             """
         do {
-            guard let row = try await executor.query(query).first else { throw JobQueueError.unknownKind(job.handler.name) }
+            guard let row = try await executor.query(query).first else {
+                throw JobQueueError.unknownKind(job.handler.name)
+            }
             let (id, coalesced, state, superseded) = try row.decode(
                 Int64.self, Bool.self, Int16.self, [Int64]?.self)
             return EnqueuedJob(
@@ -69,7 +71,9 @@ package struct PostgresJobStore: Sendable {
     }
 
     /// Puts in many jobs without keys, in one statement. Ids come in the order of the rows.
-    func enqueueMany(_ rows: [BulkRow], requester: JobRequester, in executor: any PostgresExecutor) async throws -> [Int64] {
+    func enqueueMany(_ rows: [BulkRow], requester: JobRequester, in executor: any PostgresExecutor) async throws
+        -> [Int64]
+    {
         let result = try await executor.query(
             """
             insert into jobs (queue_id, kind_id, upstream, max_attempts, requester_id, request_id, args)

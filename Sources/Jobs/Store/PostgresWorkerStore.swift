@@ -45,7 +45,8 @@ struct PostgresWorkerStore: Sendable {
     }
 
     func setState(_ state: State, workerId: Int32, in executor: any PostgresExecutor) async throws {
-        try await executor.query("update job_workers set state = \(state.rawValue) where id = \(workerId) and state <> 2")
+        try await executor.query(
+            "update job_workers set state = \(state.rawValue) where id = \(workerId) and state <> 2")
     }
 
     /// Marks workers whose lease has run out on the database's clock. Returns how many.

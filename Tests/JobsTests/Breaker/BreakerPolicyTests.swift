@@ -20,7 +20,8 @@ struct BreakerPolicyTests {
 
     @Test("a fifth of errors leaves it closed")
     func tolerates() {
-        #expect(policy.decide(Snapshot(state: .closed), window: Window(succeeded: 800, failed: 200, failedJobs: 90)) == nil)
+        #expect(
+            policy.decide(Snapshot(state: .closed), window: Window(succeeded: 800, failed: 200, failedJobs: 90)) == nil)
     }
 
     @Test("the open time doubles up to its limit, and an upstream's Retry-After is honoured")
@@ -51,7 +52,9 @@ struct BreakerPolicyTests {
 
     @Test("a good probe lets few calls through, then more, then all; trouble halves or reopens")
     func ramps() {
-        #expect(policy.probed(Snapshot(state: .halfOpen), succeeded: true, reason: "", retryAfter: nil) == .ramp(concurrency: 4))
+        #expect(
+            policy.probed(Snapshot(state: .halfOpen), succeeded: true, reason: "", retryAfter: nil)
+                == .ramp(concurrency: 4))
         let ramping = Snapshot(state: .ramping, concurrency: 4, sinceChange: .seconds(1))
         #expect(policy.decide(ramping, window: Window(succeeded: 3)) == .ramp(concurrency: 8))
         #expect(policy.decide(ramping, window: Window()) == nil)

@@ -19,12 +19,17 @@ struct BreakerTests {
             inFlight.withLock { $0 = ($0.now + 1, max($0.most, $0.now + 1)) }
             defer { inFlight.withLock { $0.now -= 1 } }
             await Task.yield()
-            guard isUp.withLock({ $0 }) else { throw HTTPTransportError(.connect(refused: true), requestMayHaveReachedServer: false, message: "connection refused") }
+            guard isUp.withLock({ $0 }) else {
+                throw HTTPTransportError(
+                    .connect(refused: true), requestMayHaveReachedServer: false, message: "connection refused")
+            }
             return .json(200, #"{"keys":[],"total_count":0,"current_page":1,"total_pages":0}"#)
         }
     }
 
-    private func callJob(_ stage: Stage, _ label: String) -> UpstreamJob { UpstreamJob(stage: stage.name, label: label) }
+    private func callJob(_ stage: Stage, _ label: String) -> UpstreamJob {
+        UpstreamJob(stage: stage.name, label: label)
+    }
 
     @Test("while LiteLLM is down no attempt is lost, one probe at a time; other work goes on; then all is done")
     func outage() async throws {
@@ -53,10 +58,14 @@ struct BreakerTests {
                 for id in ids { try await harness.wait(for: id, .succeeded) }
                 // Only those that ran before it opened may have been charged.
                 #expect(
-                    try await harness.count("select count(*) from job_history where attempt > 1 and id <> \(first)") == 0)
-                #expect(try await eventually {
-                    try await PostgresBreakerStore().statuses(in: harness.client).allSatisfy { $0.state == "closed" || $0.state == "ramping" }
-                })
+                    try await harness.count("select count(*) from job_history where attempt > 1 and id <> \(first)")
+                        == 0)
+                #expect(
+                    try await eventually {
+                        try await PostgresBreakerStore().statuses(in: harness.client).allSatisfy {
+                            $0.state == "closed" || $0.state == "ramping"
+                        }
+                    })
             }
         }
     }

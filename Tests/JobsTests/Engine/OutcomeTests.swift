@@ -206,7 +206,8 @@ struct OutcomeTests {
                 let id = try #require(rows.first).decode(Int64.self)
                 #expect(
                     try await eventually {
-                        try await harness.count("select count(*) from jobs where id = \(id) and state = 3 and token = 1") == 1
+                        try await harness.count(
+                            "select count(*) from jobs where id = \(id) and state = 3 and token = 1") == 1
                     })
                 #expect(try await harness.count("select attempt from jobs where id = \(id)") == 0)
             }
@@ -225,7 +226,8 @@ struct OutcomeTests {
             try await harness.running([harness.engine()]) {
                 let id = try await harness.enqueue(TestJob(stage, "a"))
                 await gate.arrival()
-                #expect(try await harness.queue.job(id: id)?.progress == JobProgress(fraction: 0.5, message: "Half way."))
+                #expect(
+                    try await harness.queue.job(id: id)?.progress == JobProgress(fraction: 0.5, message: "Half way."))
                 gate.open()
                 try await harness.wait(for: id, .succeeded)
             }

@@ -17,7 +17,8 @@ struct EngineHarness: Sendable {
     static let catalog = JobCatalog([TestJob.self, UpstreamJob.self, ProtectedJob.self, ProbeJob.self, NoOpJob.self])
     static let logger: Logger = {
         var logger = Logger(label: "test")
-        logger.logLevel = ProcessInfo.processInfo.environment["TEST_LOG_LEVEL"].flatMap { Logger.Level(rawValue: $0) } ?? .critical
+        logger.logLevel =
+            ProcessInfo.processInfo.environment["TEST_LOG_LEVEL"].flatMap { Logger.Level(rawValue: $0) } ?? .critical
         return logger
     }()
 
@@ -36,7 +37,8 @@ struct EngineHarness: Sendable {
             litellm: LiteLLMClient(
                 transport: transport,
                 settings: LiteLLMSettings(baseURL: "http://127.0.0.1:9", apiKey: Secret("sk-master-test-0000"))),
-            sealer: try Sealer(keys: Secret("test:" + Data(repeating: 7, count: 32).base64EncodedString())), queue: queue,
+            sealer: try Sealer(keys: Secret("test:" + Data(repeating: 7, count: 32).base64EncodedString())),
+            queue: queue,
             settings: ProvisioningSettings())
     }
 
