@@ -87,7 +87,9 @@ refused() {
 # sign_in: a session of an administrator, as scripts get it where MOCK_AUTH is on
 sign_in() {
     TOKEN=''
-    request POST /api/auth/dev-token '{"username":"developer","roles":["admin","user"]}'
+    # A new person each time: a LiteLLM that stays may know the last one's address under another id.
+    DEVELOPER=developer-$(od -An -N4 -tx4 /dev/urandom | tr -d ' ')
+    request POST /api/auth/dev-token "{\"username\":\"$DEVELOPER\",\"roles\":[\"admin\",\"user\"]}"
     [ "$STATUS" = 200 ] || refused "signing in" || return 1
     TOKEN=$(jq -er .access_token "$STATE/answer") || refused "signing in" || return 1
     (umask 077 && printf 'authorization: Bearer %s\n' "$TOKEN" >"$STATE/authorization")
