@@ -31,6 +31,9 @@ package final class LoopbackServer: Sendable {
     /// `http://127.0.0.1:port` and a path.
     package func url(_ path: String = "/") -> String { "http://127.0.0.1:\(port)\(path)" }
 
+    /// Refuses further connections; those that are there stay.
+    package func stopListening() { _ = shutdown(listener, Int32(SHUT_RDWR)) }
+
     /// Stops listening and hangs up on everybody.
     package func stop() {
         let open = state.withLock { state -> [LoopbackConnection]? in

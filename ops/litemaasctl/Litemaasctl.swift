@@ -14,7 +14,7 @@ struct Litemaasctl: AsyncParsableCommand {
             Exit status: 0 done, 1 failed, 2 wrong usage, 3 the database's schema is not the one this build needs.
             """,
         version: BuildInfo.version,
-        subcommands: [MigrateCommand.self, DatabaseCommand.self, ConfigCommand.self])
+        subcommands: [MigrateCommand.self, DatabaseCommand.self, ConfigCommand.self, LoadCommand.self])
 
     static func main() async {
         do {

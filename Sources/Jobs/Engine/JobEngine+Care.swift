@@ -59,7 +59,12 @@ extension JobEngine {
     }
 
     func sweepOnTime() async throws {
-        await WakeSignal().wait(atMost: settings.sweep * (0.8 + 0.4 * Double.random(in: 0..<1)))
+        // The first one at once: workers that are killed and started again all the time would never come to it.
+        let isFirst = state.withLock { state in
+            defer { state.hasSwept = true }
+            return !state.hasSwept
+        }
+        if !isFirst { await WakeSignal().wait(atMost: settings.sweep * (0.8 + 0.4 * Double.random(in: 0..<1))) }
         try await sweep()
     }
 

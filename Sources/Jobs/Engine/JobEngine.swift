@@ -227,6 +227,7 @@ struct EngineState: Sendable {
     /// How long until the next waiting job is due, as of the last look.
     var nextDue: Duration?
     var lastPartitionCare: ContinuousClock.Instant?
+    var hasSwept = false
 
     func serves(_ queueId: Int16) -> Bool { lanes.contains { $0.lane.queueId == queueId } }
 }

@@ -5,9 +5,8 @@ import Synchronization
 /// HTTP through libcurl: many requests at once on one thread that is not a cooperative one, with connections kept and
 /// HTTP/2 where TLS offers it.
 ///
-/// One repetition cannot be switched off: when a *kept* connection ends without a single byte of answer, libcurl takes
-/// it for one that had gone stale and sends the request again on another. A server may thus see a request twice, as it
-/// may after any lost answer.
+/// A read whose *kept* connection ends without a single byte of an answer is sent again on another one, as libcurl does
+/// by itself. A write is not: it may have taken effect, and whoever sent it has to look first.
 ///
 /// It works as soon as it exists; `run` only ties its end to a graceful shutdown. Put it before its users in a service
 /// group, which stops in reverse order. Without `run`, `shutdown` or letting go of it ends the thread.

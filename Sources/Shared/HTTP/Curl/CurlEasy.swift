@@ -69,6 +69,7 @@ final class CurlEasy {
         let pointer = unsafe Unmanaged.passUnretained(sink).toOpaque()
         try check(unsafe ccurl_setopt_pointer(handle, CURLOPT_WRITEDATA, pointer))
         try check(unsafe ccurl_setopt_pointer(handle, CURLOPT_HEADERDATA, pointer))
+        try check(unsafe ccurl_setopt_pointer(handle, CURLOPT_PREREQDATA, pointer))
         try check(
             unsafe ccurl_setopt_write(handle, CURLOPT_WRITEFUNCTION) { bytes, size, count, context in
                 unsafe receive(bytes, size * count, context) { unsafe $0.receiveBody($1) }
@@ -76,6 +77,12 @@ final class CurlEasy {
         try check(
             unsafe ccurl_setopt_write(handle, CURLOPT_HEADERFUNCTION) { bytes, size, count, context in
                 unsafe receive(bytes, size * count, context) { unsafe $0.receiveHeaderLine($1) }
+            })
+        try check(
+            unsafe ccurl_setopt_prereq(handle, CURLOPT_PREREQFUNCTION) { context, _, _, _, _ in
+                guard let context = unsafe context else { return CURL_PREREQFUNC_ABORT }
+                let transfer = unsafe Unmanaged<CurlTransfer>.fromOpaque(context).takeUnretainedValue()
+                return transfer.maySend() ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT
             })
     }
 

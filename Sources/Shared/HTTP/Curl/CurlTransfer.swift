@@ -13,7 +13,8 @@ final class CurlTransfer {
     private(set) var isTooLarge = false
     /// libcurl takes the end of the connection within the header for the end of the answer.
     private(set) var isHeaderComplete = false
-    private var sawAnything = false
+    /// How often libcurl was about to send the request.
+    private var sends = 0
 
     /// More than any proxy in front of LiteLLM lets through.
     private static let maxHeaderBytes = 256 << 10
@@ -60,14 +61,20 @@ final class CurlTransfer {
     /// So far.
     var duration: Duration { .microseconds(easy.offset(CURLINFO_TOTAL_TIME_T)) }
 
-    /// False only when no byte of the request can have left.
-    var mayHaveReachedServer: Bool {
-        sawAnything || easy.number(CURLINFO_REQUEST_SIZE) > 0 || easy.offset(CURLINFO_PRETRANSFER_TIME_T) > 0
+    /// False only when no byte of the request can have left, on whatever connection.
+    var mayHaveReachedServer: Bool { sends > 0 }
+
+    /// Called by libcurl on a connection that is ready for the request; false ends the transfer.
+    ///
+    /// libcurl has no option against sending a request again when the connection it had kept ends without an answer:
+    /// this is where it is kept from doing so with a write.
+    func maySend() -> Bool {
+        sends += 1
+        return sends == 1 || request.method == .get || request.method == .head
     }
 
     /// Called by libcurl with a piece of the decompressed body; false ends the transfer.
     func receiveBody(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        sawAnything = true
         guard body.count + bytes.count <= request.limits.maxResponseBytes else {
             isTooLarge = true
             return false
@@ -78,7 +85,6 @@ final class CurlTransfer {
 
     /// Called by libcurl with one line of the header, its end included; false ends the transfer.
     func receiveHeaderLine(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        sawAnything = true
         headerBytes += bytes.count
         guard headerBytes <= Self.maxHeaderBytes else {
             isTooLarge = true

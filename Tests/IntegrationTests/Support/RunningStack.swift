@@ -1,0 +1,158 @@
+import Foundation
+import Logging
+import Shared
+import TestSupport
+
+/// API, worker and simulated LiteLLM as processes of their own on one database, logging all they can.
+struct RunningStack: Sendable {
+    /// What did not come about in time, or was refused.
+    struct Failure: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    /// The installation's own secrets.
+    struct Secrets: Sendable {
+        let masterKey = "sk-" + random(24).base64EncodedString().filter { $0.isLetter || $0.isNumber }
+        let jwtSecret = random(48).base64EncodedString()
+        let sealingKey = random(32)
+
+        private static func random(_ count: Int) -> Data {
+            Data((0..<count).map { _ in UInt8.random(in: .min ... .max) })
+        }
+    }
+
+    struct Answer: Sendable {
+        let status: Int
+        let body: JSONValue
+    }
+
+    let secrets = Secrets()
+    let directory: URL
+    let callLog: URL
+    private let litellm: String
+    private let api: String
+    private let simulator: RunningProgram
+    private let apiProgram: RunningProgram
+    private let worker: RunningProgram
+    private let transport: CurlTransport
+
+    /// The files that were written to, by what they are.
+    var logs: [String: URL] {
+        [
+            "the API's log": apiProgram.log, "the worker's log": worker.log, "the simulator's log": simulator.log,
+            "the call log": callLog,
+        ]
+    }
+
+    /// Runs `body` with a stack, which is stopped and whose files are removed afterwards.
+    static func with<T>(_ database: TestDatabase, _ body: (RunningStack) async throws -> T) async throws -> T {
+        let directory = FileManager.default.temporaryDirectory.appending(path: "litemaas-stack-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        defer { removeDirectory(directory) }
+        let stack = try RunningStack(database, directory: directory)
+        do {
+            try await stack.waitUntilReady()
+            let result = try await body(stack)
+            await stack.stop()
+            return result
+        } catch {
+            await stack.stop()
+            throw error
+        }
+    }
+
+    private static func removeDirectory(_ directory: URL) {
+        do { try FileManager.default.removeItem(at: directory) } catch { print("left behind: \(directory.path)") }
+    }
+
+    private init(_ database: TestDatabase, directory: URL) throws {
+        self.directory = directory
+        callLog = directory.appending(path: "calls.jsonl")
+        let ports = try (0..<3).map { _ in try freePort() }
+        litellm = "http://127.0.0.1:\(ports[0])"
+        api = "http://127.0.0.1:\(ports[1])"
+        transport = CurlTransport(logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let environment = [
+            "ENV_FILE": "none", "APP_ENV": "development", "MOCK_AUTH": "true", "HOST": "127.0.0.1",
+            "PORT": "\(ports[1])", "WORKER_PORT": "\(ports[2])", "PUBLIC_URL": api,
+            "DATABASE_URL": database.url.reveal(), "LITELLM_API_URL": litellm, "LITELLM_API_KEY": secrets.masterKey,
+            "JWT_SECRET": secrets.jwtSecret, "SECRETS_KEYS": "k1:\(secrets.sealingKey.base64EncodedString())",
+            "LOG_LEVEL": "trace", "LOG_FORMAT": "json",
+        ]
+        simulator = try RunningProgram(
+            "litellm-simulator", ["--port", "\(ports[0])", "--call-log", callLog.path],
+            environment: ["LITELLM_MASTER_KEY": secrets.masterKey, "LOG_LEVEL": "trace"],
+            log: directory.appending(path: "litellm.log"))
+        apiProgram = try RunningProgram(
+            "litemaas-api", environment: environment, log: directory.appending(path: "api.log"))
+        worker = try RunningProgram(
+            "litemaas-worker", environment: environment, log: directory.appending(path: "worker.log"))
+    }
+
+    /// Ends the programs; then their logs are complete.
+    func stop() async {
+        await worker.stop()
+        await apiProgram.stop()
+        await simulator.stop()
+        await transport.shutdown()
+    }
+
+    // MARK: Requests
+
+    /// A request to the API. Throws when there is no answer.
+    func send(
+        _ method: HTTPClientRequest.Method, _ path: String, _ body: JSONValue? = nil, token: String? = nil,
+        headers: [(String, String)] = []
+    ) async throws -> Answer {
+        try await send(method, url: api + path, body, token: token, headers: headers)
+    }
+
+    /// A request to the simulated LiteLLM, as its administrator unless a key is given.
+    func litellm(
+        _ method: HTTPClientRequest.Method, _ path: String, _ body: JSONValue? = nil, key: String? = nil
+    ) async throws -> Answer {
+        try await send(method, url: litellm + path, body, token: key ?? secrets.masterKey)
+    }
+
+    private func send(
+        _ method: HTTPClientRequest.Method, url: String, _ body: JSONValue?, token: String?,
+        headers: [(String, String)] = []
+    ) async throws -> Answer {
+        var request = HTTPClientRequest(method: method, url: url, headers: headers)
+        request.limits.totalTimeout = .seconds(40)
+        if let token { request.headers.append(("authorization", "Bearer \(token)")) }
+        if let body {
+            request.headers.append(("content-type", "application/json"))
+            request.body = Array(body.encodedString().utf8)
+        }
+        let response = try await transport.send(request)
+        let content = response.body.isEmpty ? .null : try JSON.decoder.decode(JSONValue.self, from: Data(response.body))
+        return Answer(status: response.status, body: content)
+    }
+
+    // MARK: Waiting
+
+    /// Asks again until `question` has an answer. Throws when it has none within a minute.
+    func eventually<T>(_ what: String, _ question: () async throws -> T?) async throws -> T {
+        let deadline = ContinuousClock.now + .seconds(60)
+        while true {
+            if let answer = try await question() { return answer }
+            guard deadline > .now else { throw Failure(description: "\(what): not within a minute") }
+            try await Task.sleep(for: .milliseconds(50))
+        }
+    }
+
+    private func waitUntilReady() async throws {
+        for (what, url) in [
+            ("LiteLLM answers", "\(litellm)/health/liveliness"), ("the API answers", "\(api)/api/v1/health/ready"),
+        ] {
+            try await eventually(what) {
+                do {
+                    return try await send(.get, url: url, nil, token: nil).status == 200 ? () : nil
+                } catch is HTTPTransportError {
+                    return nil
+                }
+            }
+        }
+    }
+}
