@@ -28,9 +28,9 @@ extension PostgresSession {
             end(reason.error(limit: active.request.timeout))
             return
         }
-        self.active?.cancellation = .sending(reason)
+        active.cancellation = .sending(reason)
         let deadline = ContinuousClock.now + options.cancelGrace
-        self.active?.deadline = deadline
+        active.deadline = deadline
         arm(deadline)
         let request = active.request
         let thread = Thread { [loop] in
@@ -47,7 +47,7 @@ extension PostgresSession {
             end(reason.error(limit: request.timeout))
             return
         }
-        self.active?.cancellation = .sent(reason)
+        active.cancellation = .sent(reason)
         finishIfDone()
     }
 

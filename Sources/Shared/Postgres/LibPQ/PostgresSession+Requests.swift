@@ -59,6 +59,7 @@ extension PostgresSession {
         var steps: [PostgresStep] = []
         steps.reserveCapacity(queries.count + 1)
         defer { active?.steps = steps }
+        active?.rows.reserveCapacity(queries.count)
         if !staleNames.isEmpty, !connection.hasFailedTransaction {
             for name in staleNames {
                 steps.append(.deallocate(name: name))
@@ -111,23 +112,23 @@ extension PostgresSession {
             // A lost connection has no further results; the caller ends the session.
             guard result != nil || !connection.isBroken else { return }
             if case .statements = active.request.work {
-                receiveInPipeline(result)
+                receive(result, inPipeline: active)
             } else {
-                receiveOutsidePipeline(result, on: connection)
+                receive(result, outsidePipeline: active, on: connection)
             }
         }
     }
 
-    private func receiveOutsidePipeline(_ result: LibPQResult?, on connection: LibPQConnection) {
+    private func receive(_ result: LibPQResult?, outsidePipeline active: Active, on connection: LibPQConnection) {
         if let result {
-            if result.status == .copyIn, case .copyIn = active?.request.work, let start = active?.continuation {
-                active?.isCopying = true
-                active?.continuation = nil
+            if result.status == .copyIn, case .copyIn = active.request.work, let start = active.continuation {
+                active.isCopying = true
+                active.continuation = nil
                 start.resume(returning: .success([]))
             } else if result.status == .success {
-                active?.rows.append(PostgresRows(result))
+                active.rows.append(PostgresRows(result))
             } else {
-                note(result)
+                note(result, for: active)
             }
             return
         }
@@ -135,44 +136,45 @@ extension PostgresSession {
             end(PostgresError(.connection, "the connection could not go on after a script"))
             return
         }
-        active?.isDrained = true
+        active.isDrained = true
         finishIfDone()
     }
 
-    private func receiveInPipeline(_ result: LibPQResult?) {
+    private func receive(_ result: LibPQResult?, inPipeline active: Active) {
         guard let result else {
-            active?.position += 1
-            if let active, active.position > active.steps.count {
+            active.position += 1
+            if active.position > active.steps.count {
                 end(PostgresError(.connection, "the server's answers do not match what was sent"))
             }
             return
         }
-        if result.status == .sync {
-            active?.isDrained = true
+        let status = result.status
+        if status == .sync {
+            active.isDrained = true
             finishIfDone()
             return
         }
-        guard let active, active.position < active.steps.count else { return }
-        let isSuccess = result.status == .success
+        guard active.position < active.steps.count else { return }
+        let isSuccess = status == .success
         switch active.steps[active.position] {
         case .deallocate(let name):
             if !isSuccess { staleNames.append(name) }
         case .prepare(let key):
             if !isSuccess { _ = statements.forget(key) }
         case .run(let isReturned):
-            if isSuccess, isReturned { self.active?.rows.append(PostgresRows(result)) }
+            if isSuccess, isReturned { active.rows.append(PostgresRows(result)) }
         }
-        if !isSuccess { note(result) }
+        if !isSuccess { note(result, for: active) }
     }
 
-    private func note(_ result: LibPQResult) {
-        guard active?.error == nil else { return }
+    private func note(_ result: LibPQResult, for active: Active) {
+        guard active.error == nil else { return }
         switch result.status {
-        case .failure: active?.error = result.error
+        case .failure: active.error = result.error
         case .skipped, .success, .sync: break
         case .copyIn, .unexpected:
-            active?.error = PostgresError(.misuse, "COPY and replication commands cannot be run as a query")
-            end(active?.error)
+            active.error = PostgresError(.misuse, "COPY and replication commands cannot be run as a query")
+            end(active.error)
         }
     }
 
@@ -204,11 +206,11 @@ extension PostgresSession {
         }
         guard !active.wasRetried, !connection.isInTransaction, case .none = active.cancellation else { return false }
         opening?.isSent.store(false, ordering: .relaxed)
-        self.active?.wasRetried = true
-        self.active?.isDrained = false
-        self.active?.position = 0
-        self.active?.rows = []
-        self.active?.error = nil
+        active.wasRetried = true
+        active.isDrained = false
+        active.position = 0
+        active.rows = []
+        active.error = nil
         send(active.request)
         return true
     }

@@ -23,8 +23,8 @@ actor PostgresSession: PostgresEventHandler {
         var cancelGrace: Duration = .seconds(3)
     }
 
-    /// The request that is being carried out.
-    struct Active {
+    /// The request that is being carried out. A class, so that results are collected in place.
+    final class Active {
         let request: PostgresRequest
         var continuation: PostgresContinuation?
         var deadline: ContinuousClock.Instant?
@@ -38,6 +38,12 @@ actor PostgresSession: PostgresEventHandler {
         /// The server waits for COPY data; the request has no continuation then.
         var isCopying = false
         var wasRetried = false
+
+        init(request: PostgresRequest, continuation: PostgresContinuation, deadline: ContinuousClock.Instant?) {
+            self.request = request
+            self.continuation = continuation
+            self.deadline = deadline
+        }
 
         var outcome: PostgresOutcome { error.map { .failure($0) } ?? .success(rows) }
     }
