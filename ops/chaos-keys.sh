@@ -200,6 +200,7 @@ report_scenario() {
     expect "keys in LiteLLM with our marker and their row's hash" "$(jq .marked <<<"$found")" "$COUNT"
     expect "keys in LiteLLM that no row stands for" "$(jq .strangers <<<"$found")" 0
     expect "attempts lost by jobs claimed while the breaker was not closed" "$(jq .lost <<<"$breaker")" 0
+    expect "jobs with more attempts than errors account for" "$(jq .unexplained <<<"$breaker")" 0
     jq -r '.problems[] | "  problem     \(.)"' <<<"$load"
     if [ "$WRONG" = 0 ]; then
         SUMMARY+=("$name: good")
@@ -228,24 +229,30 @@ SQL
 }
 
 # breaker_account: how long the breakers held calls back, and what became of attempts that began meanwhile. Those whose
-# worker died count by design, and are left out.
+# worker died count by design, and are left out. And jobs that lost an attempt without a note of it.
 breaker_account() {
     sql <<'SQL'
 with spans as (
     select upstream, state, at as since, coalesce(lead(at) over (partition by upstream order by id), now()) as until
     from chaos_breaker_changes
 ), shut as (select * from spans where state in (1, 2, 8)
+), ended as (
+    select id, upstream, started_at, attempt, outcome from job_history
+    union all select id, upstream, started_at, attempt, outcome from job_dead_letters
+), attempts as (
+    select a.job_id, e.upstream, a.started_at, a.charged, a.class from job_attempts a join ended e on e.id = a.job_id
+    union all select id, upstream, started_at, false, 'succeeded' from ended where outcome = 10
 ), begun as (
-    select a.* from job_attempts a
-    join (select id, upstream from jobs union all select id, upstream from job_history
-          union all select id, upstream from job_dead_letters) j on j.id = a.job_id
-    join shut s on s.upstream = j.upstream and a.started_at >= s.since and a.started_at < s.until
+    select a.* from attempts a
+    join shut s on s.upstream = a.upstream and a.started_at >= s.since and a.started_at < s.until
 )
 select json_build_object(
     'openings', (select count(*) from spans where state = 1 and upstream = 1),
     'seconds', (select coalesce(round(sum(extract(epoch from until - since)), 1), 0) from shut where upstream = 1),
     'begun', (select count(*) from begun),
-    'lost', (select count(*) from begun where charged and class <> 'lost'))
+    'lost', (select count(*) from begun where charged and class <> 'lost'),
+    'unexplained', (select count(*) from ended e where outcome = 10
+        and attempt <> 1 + (select count(*) from job_attempts a where a.job_id = e.id and a.charged)))
 SQL
 }
 

@@ -37,7 +37,7 @@ chaos_latency() {
 prepare_requests() {
     say "making $REQUESTS keys, failed jobs, unfinished jobs and sign-ins for the routes to work on"
     # One to read, the others to delete.
-    key_bodies | head -n 1 | curl_all made
+    REQUESTS=1 key_bodies | curl_all made
     READ_KEY=$(made_keys) READ_JOB=$(made_jobs)
     await_end "$READ_JOB" succeeded
     local job
