@@ -329,6 +329,6 @@ delete_from_litellm() {
             200 | 404) ;;
             *) refused "deleting a user from LiteLLM" || return 0 ;;
         esac
-    done < <(sql -v tag="$TAG-" <<<"select json_build_object('user_ids', array[id]) from users where starts_with(username, :'tag')")
+    done < <(sql <<<"select json_build_object('user_ids', array[id]) from users where oauth_provider <> 'system'")
     DATABASE_NAME=''
 }
