@@ -96,7 +96,7 @@ let package = Package(
             name: "IntegrationTests",
             dependencies: ["Shared", "Jobs", "TestSupport", log, lifecycle]),
         .testTarget(name: "ArchitectureTests", dependencies: ["Shared", "Jobs"]),
-        .testTarget(name: "ContractTests", dependencies: [crypto, nioCore, nioHTTP1, nioPosix]),
+        .testTarget(name: "ContractTests", dependencies: ["TestSupport", crypto, nioCore, nioHTTP1, nioPosix]),
     ]
 )
 

@@ -1,5 +1,5 @@
 import Foundation
-import Synchronization
+import TestSupport
 import Testing
 
 /// A simulator running as a process of its own on a free port.
@@ -10,15 +10,9 @@ final class SimulatorProcess: Sendable {
         let description: String
     }
 
-    /// How it ended.
-    struct End: Sendable {
-        let status: Int32
-        let wasSignalled: Bool
-    }
-
     let url: String
-    let pid: Int32
-    private let ends: AsyncStream<End>
+    private let process: ChildProcess
+    private let log: URL
 
     var wire: Wire { Wire(url: url, masterKey: Self.masterKey) }
 
@@ -29,75 +23,56 @@ final class SimulatorProcess: Sendable {
         let simulator = try await SimulatorProcess(arguments)
         do {
             let result = try await body(simulator)
-            _ = await simulator.stop()
+            try await simulator.stop()
             return result
         } catch {
-            _ = await simulator.stop()
+            try await simulator.stop()
             throw error
         }
     }
 
     /// Starts a simulator and waits for its first line.
     init(_ arguments: [String] = []) async throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: try Self.program())
-        process.arguments = ["--port", "0", "--master-key", Self.masterKey] + arguments
-        let output = Pipe()
-        process.standardOutput = output
-        let (lines, lineSender) = AsyncStream.makeStream(of: String.self)
-        output.fileHandleForReading.readabilityHandler = { handle in
-            let data = handle.availableData
-            if data.isEmpty {
-                handle.readabilityHandler = nil
-                lineSender.finish()
-            } else {
-                lineSender.yield(String(decoding: data, as: UTF8.self))
-            }
+        log = FileManager.default.temporaryDirectory.appending(path: "simulator-\(UUID().uuidString).log")
+        process = try ChildProcess(
+            Self.program(), ["--port", "0", "--master-key", Self.masterKey] + arguments, environment: [:], output: log)
+        do {
+            url = try await Self.announcedURL(process, log)
+        } catch {
+            await process.stop()
+            try FileManager.default.removeItem(at: log)
+            throw error
         }
-        let (ends, endSender) = AsyncStream.makeStream(of: End.self)
-        process.terminationHandler = { process in
-            let wasSignalled = process.terminationReason == .uncaughtSignal
-            endSender.yield(End(status: process.terminationStatus, wasSignalled: wasSignalled))
-            endSender.finish()
-        }
-        self.ends = ends
-        try process.run()
-        pid = process.processIdentifier
-        var text = ""
-        for await part in lines {
-            text += part
-            if text.contains("\n") { break }
-        }
-        let announcement = "litellm-simulator: listening on "
-        guard let line = text.split(separator: "\n").first, line.hasPrefix(announcement) else {
-            throw StartError(description: "the simulator did not start: \(text)")
-        }
-        url = String(line.dropFirst(announcement.count))
     }
 
-    /// Asks it to stop and waits until it has; kills it after ten seconds.
-    ///
-    /// - Returns: how it ended; nil when it had been stopped before.
-    func stop() async -> End? {
-        kill(pid, SIGTERM)
-        let killer = Task { [pid] in
-            try await Task.sleep(for: .seconds(10))
-            kill(pid, SIGKILL)
+    /// What it says once it listens. Throws when it ends before.
+    private static func announcedURL(_ process: ChildProcess, _ log: URL) async throws -> String {
+        let announcement = "litellm-simulator: listening on "
+        while true {
+            let isLast = process.status != nil
+            let text = try String(contentsOf: log, encoding: .utf8)
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
+            if let line = lines.first(where: { $0.hasPrefix(announcement) }) {
+                return String(line.dropFirst(announcement.count))
+            }
+            guard !isLast else { throw StartError(description: "the simulator did not start: \(text)") }
+            try await Task.sleep(for: .milliseconds(10))
         }
-        defer { killer.cancel() }
-        return await ends.first { _ in true }
+    }
+
+    /// Asks it to stop and waits until it has; kills it after ten seconds. May be repeated.
+    ///
+    /// - Returns: its exit status, 128 and more when a signal ended it.
+    @discardableResult
+    func stop() async throws -> Int32 {
+        let status = await process.stop(within: .seconds(10))
+        if FileManager.default.fileExists(atPath: log.path) { try FileManager.default.removeItem(at: log) }
+        return status
     }
 
     /// The built program beside the test bundle, or what LITELLM_SIMULATOR names.
-    private static func program() throws -> String {
-        if let path = ProcessInfo.processInfo.environment["LITELLM_SIMULATOR"] { return path }
-        let places = [Bundle.main.bundleURL, Bundle.main.executableURL?.deletingLastPathComponent()].compactMap(\.self)
-        let candidates = places.flatMap { place in
-            [place, place.deletingLastPathComponent()].map { $0.appendingPathComponent("litellm-simulator").path }
-        }
-        guard let found = candidates.first(where: FileManager.default.isExecutableFile(atPath:)) else {
-            throw StartError(description: "build litellm-simulator first; it is in none of \(candidates)")
-        }
-        return found
+    private static func program() throws -> URL {
+        if let path = ProcessInfo.processInfo.environment["LITELLM_SIMULATOR"] { return URL(filePath: path) }
+        return try BuiltProgram("litellm-simulator").url
     }
 }

@@ -33,8 +33,6 @@ package struct BuiltProgram: Sendable {
     }
 
     /// Runs the program to its end, with nothing but `environment` (and `PATH`).
-    ///
-    /// What it says goes through files: a pipe's reading end blocks a thread of the pool now and then.
     package func run(
         _ arguments: [String], environment: [String: String], directory: URL? = nil
     ) async throws -> Result {
@@ -49,31 +47,17 @@ package struct BuiltProgram: Sendable {
         }
         let output = scratch.appending(path: "output")
         let errors = scratch.appending(path: "errors")
-        let process = Process()
-        process.executableURL = url
-        process.arguments = arguments
-        process.environment = ["PATH": "/usr/bin:/bin"].merging(environment) { _, new in new }
-        if let directory { process.currentDirectoryURL = directory }
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = try Self.handle(output)
-        process.standardError = try Self.handle(errors)
-        let (ends, sender) = AsyncStream.makeStream(of: Int32.self)
-        process.terminationHandler = { process in
-            sender.yield(process.terminationStatus + (process.terminationReason == .uncaughtSignal ? 128 : 0))
-            sender.finish()
-        }
-        try process.run()
-        guard let status = await ends.first(where: { _ in true }) else {
-            process.terminate()
-            throw CancellationError()
-        }
+        let process = try ChildProcess(
+            url, arguments, environment: Self.environment(environment), directory: directory, output: output,
+            errors: errors)
+        let status = await process.wait()
         return Result(
             status: status, output: try String(contentsOf: output, encoding: .utf8),
             errors: try String(contentsOf: errors, encoding: .utf8))
     }
 
-    private static func handle(_ url: URL) throws -> FileHandle {
-        try Data().write(to: url)
-        return try FileHandle(forWritingTo: url)
+    /// What a program gets: the given variables and a `PATH`.
+    static func environment(_ variables: [String: String]) -> [String: String] {
+        ["PATH": "/usr/bin:/bin"].merging(variables) { _, new in new }
     }
 }

@@ -14,7 +14,9 @@ package final class LoopbackServer: Sendable {
     private struct State {
         var accepted = 0
         var isStopped = false
-        var open: [Int32: LoopbackConnection] = [:]
+        /// Whether the listening descriptor is gone, its number perhaps somebody else's by now.
+        var isListenerClosed = false
+        var open: [ObjectIdentifier: LoopbackConnection] = [:]
     }
 
     /// Starts to listen and to accept.
@@ -32,7 +34,9 @@ package final class LoopbackServer: Sendable {
     package func url(_ path: String = "/") -> String { "http://127.0.0.1:\(port)\(path)" }
 
     /// Refuses further connections; those that are there stay.
-    package func stopListening() { _ = shutdown(listener, Int32(SHUT_RDWR)) }
+    package func stopListening() {
+        state.withLock { if !$0.isListenerClosed { _ = shutdown(listener, Int32(SHUT_RDWR)) } }
+    }
 
     /// Stops listening and hangs up on everybody.
     package func stop() {
@@ -42,7 +46,7 @@ package final class LoopbackServer: Sendable {
             return Array(state.open.values)
         }
         guard let open else { return }
-        _ = shutdown(listener, Int32(SHUT_RDWR))
+        stopListening()
         for connection in open { connection.hangUp() }
     }
 
@@ -53,7 +57,7 @@ package final class LoopbackServer: Sendable {
             let connection = LoopbackConnection(descriptor)
             let isRefused = state.withLock { state in
                 state.accepted += 1
-                if !state.isStopped { state.open[descriptor] = connection }
+                if !state.isStopped { state.open[ObjectIdentifier(connection)] = connection }
                 return state.isStopped
             }
             if isRefused {
@@ -62,12 +66,15 @@ package final class LoopbackServer: Sendable {
             }
             let thread = Thread { [self] in
                 handler(connection)
-                state.withLock { $0.open[descriptor] = nil }
+                state.withLock { $0.open[ObjectIdentifier(connection)] = nil }
                 connection.close()
             }
             thread.start()
         }
-        _ = Glibc.close(listener)
+        state.withLock { state in
+            state.isListenerClosed = true
+            _ = Glibc.close(listener)
+        }
     }
 }
 

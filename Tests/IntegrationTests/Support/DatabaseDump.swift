@@ -12,18 +12,10 @@ enum DatabaseDump {
     static func data(of database: TestDatabase, into directory: URL) async throws -> Data {
         let file = directory.appending(path: "dump-\(UUID().uuidString).sql")
         let errors = directory.appending(path: "pg_dump.log")
-        try Data().write(to: errors)
-        let process = Process()
-        process.executableURL = try program()
-        process.arguments = ["--no-password", "--file", file.path, "--dbname", database.url.reveal()]
-        process.standardError = try FileHandle(forWritingTo: errors)
-        let (ends, sender) = AsyncStream.makeStream(of: Int32.self)
-        process.terminationHandler = { process in
-            sender.yield(process.terminationStatus)
-            sender.finish()
-        }
-        try process.run()
-        guard await ends.first(where: { _ in true }) == 0 else {
+        let process = try ChildProcess(
+            program(), ["--no-password", "--file", file.path, "--dbname", database.url.reveal()],
+            environment: ProcessInfo.processInfo.environment, output: errors)
+        guard await process.wait() == 0 else {
             throw Failure(description: "pg_dump failed: \(try String(contentsOf: errors, encoding: .utf8))")
         }
         return try Data(contentsOf: file)

@@ -86,7 +86,7 @@ private struct TLSServer {
     /// PEM file of the authority.
     let authority: String
     private let directory: URL
-    private let process: Process
+    private let process: ChildProcess
     private let port: Int
 
     init(name: String) async throws {
@@ -99,26 +99,24 @@ private struct TLSServer {
         let server = ["-subj", "/CN=test", "-addext", "subjectAltName=DNS:\(name)"]
         try await Self.openssl(new + server + ca + ["-keyout", "server.key", "-out", "server.pem"], in: directory)
 
-        process = Self.process(
-            ["s_server", "-accept", "127.0.0.1:0", "-cert", "server.pem", "-key", "server.key", "-www"], in: directory)
-        let output = Pipe()
-        process.standardOutput = output
-        try process.run()
+        let output = directory.appending(path: "server.log")
+        process = try Self.openssl(
+            ["s_server", "-accept", "127.0.0.1:0", "-cert", "server.pem", "-key", "server.key", "-www"],
+            in: directory, output: output)
         var text = ""
         while !text.contains("ACCEPT") || !text.hasSuffix("\n") {
-            let data = output.fileHandleForReading.availableData
-            try #require(!data.isEmpty, "openssl ended: \(text)")
-            text += String(decoding: data, as: UTF8.self)
+            try #require(process.status == nil, "openssl ended: \(text)")
+            try await Task.sleep(for: .milliseconds(10))
+            text = try String(contentsOf: output, encoding: .utf8)
         }
-        let digits = text.split(separator: ":").last?.prefix { $0.isNumber } ?? ""
+        let digits = text.split(separator: "\n").last?.split(separator: ":").last?.prefix { $0.isNumber } ?? ""
         port = try #require(Int(digits))
     }
 
     func url(_ host: String) -> String { "https://\(host):\(port)/" }
 
     func stop() {
-        // Not `terminate`: the child may have inherited a mask that blocks SIGTERM.
-        _ = kill(process.processIdentifier, SIGKILL)
+        process.signal(SIGKILL)
         do {
             try FileManager.default.removeItem(at: directory)
         } catch {
@@ -127,24 +125,13 @@ private struct TLSServer {
     }
 
     private static func openssl(_ arguments: [String], in directory: URL) async throws {
-        let process = process(arguments, in: directory)
-        // Not `waitUntilExit`, which needs the run loop of the thread that started the process.
-        let ended = AsyncStream<Int32>.makeStream()
-        process.terminationHandler = { ended.continuation.yield($0.terminationStatus) }
-        try process.run()
-        for await status in ended.stream {
-            try #require(status == 0, "openssl \(arguments)")
-            return
-        }
+        let status = await (try openssl(arguments, in: directory, output: nil)).wait()
+        try #require(status == 0, "openssl \(arguments)")
     }
 
-    private static func process(_ arguments: [String], in directory: URL) -> Process {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["openssl"] + arguments
-        process.currentDirectoryURL = directory
-        process.standardError = FileHandle.nullDevice
-        process.standardInput = FileHandle.nullDevice
-        return process
+    private static func openssl(_ arguments: [String], in directory: URL, output: URL?) throws -> ChildProcess {
+        try ChildProcess(
+            URL(filePath: "/usr/bin/env"), ["openssl"] + arguments, environment: ProcessInfo.processInfo.environment,
+            directory: directory, output: output)
     }
 }

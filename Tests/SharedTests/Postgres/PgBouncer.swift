@@ -14,10 +14,9 @@ struct PgBouncer: Sendable {
     static let path = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"]
         .first { FileManager.default.isExecutableFile(atPath: $0) }
 
-    private let process: Process
+    private let process: ChildProcess
     private let directory: URL
     private let port: Int
-    private let hasExited: Signal
 
     /// Starts one that passes every user and database on; cancels the test when the program is not installed.
     static func start(mode: Mode) async throws -> PgBouncer {
@@ -55,20 +54,14 @@ struct PgBouncer: Sendable {
             """
         let file = directory.appending(path: "pgbouncer.ini")
         try configuration.write(to: file, atomically: true, encoding: .utf8)
-        let process = Process()
-        process.executableURL = URL(filePath: path)
         // It refuses to run as root.
         let isRoot = ProcessInfo.processInfo.userName == "root"
-        process.arguments = ["-q"] + (isRoot ? ["-u", "postgres"] : []) + [file.path]
         if isRoot {
             try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: directory.path)
         }
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        let hasExited = Signal()
-        process.terminationHandler = { _ in Task { await hasExited.set() } }
-        try process.run()
-        let pooler = PgBouncer(process: process, directory: directory, port: port, hasExited: hasExited)
+        let process = try ChildProcess(
+            URL(filePath: path), ["-q"] + (isRoot ? ["-u", "postgres"] : []) + [file.path], environment: [:])
+        let pooler = PgBouncer(process: process, directory: directory, port: port)
         do {
             try await pooler.waitUntilReady(server)
         } catch {
@@ -105,17 +98,17 @@ struct PgBouncer: Sendable {
 
     /// Makes it deaf and dumb while its sockets stay open.
     func suspend() {
-        _ = process.suspend()
+        process.signal(SIGSTOP)
     }
 
     func resume() {
-        _ = process.resume()
+        process.signal(SIGCONT)
     }
 
-    /// Ends it at once: a process started from a thread of Swift's pool has the gentler signals blocked.
+    /// Ends it at once.
     func stop() async {
-        kill(process.processIdentifier, SIGKILL)
-        await hasExited.wait()
+        process.signal(SIGKILL)
+        _ = await process.wait()
         do {
             try FileManager.default.removeItem(at: directory)
         } catch {
