@@ -94,6 +94,13 @@ struct RuleTests {
         }
     }
 
+    @Test("tests start programs by ChildProcess only")
+    func childProcesses() {
+        for file in SourceTree.files("Tests") where !file.path.hasPrefix("Tests/ArchitectureTests/") {
+            #expect(!file.codeLines.contains { $0.contains(/\bProcess\(\)/) }, "\(file)")
+        }
+    }
+
     @Test("every file of Kinds is a kind in the catalogue, one each, and its stored name never changes")
     func catalogue() throws {
         let catalogue = try #require(SourceTree.files("Sources/Jobs").first { $0.path.hasSuffix("JobCatalog.swift") })

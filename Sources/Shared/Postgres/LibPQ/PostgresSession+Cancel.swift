@@ -13,17 +13,18 @@ extension PostgresSession {
 
     /// The active request's deadline has passed: of the statement, or of its cancellation.
     func deadlinePassed() {
-        switch active?.cancellation {
-        case .some(.none): startCancel(.timeout)
-        case .sending(let reason), .sent(let reason): end(reason.error(limit: active?.request.timeout))
-        case nil: break
+        guard let active else { return }
+        if let reason = active.cancelReason {
+            end(reason.error(limit: active.request.timeout))
+        } else {
+            startCancel(.timeout)
         }
     }
 
     /// Asks the server to cancel, on a thread of its own since libpq blocks while it does that. The connection is free
     /// again when the statement has ended and the request has been answered; if that takes too long, it is closed.
     private func startCancel(_ reason: PostgresCancelReason) {
-        guard let active, case .none = active.cancellation, !active.isDrained else { return }
+        guard let active, active.cancelReason == nil, !active.isDrained else { return }
         guard let cancelHandle else {
             end(reason.error(limit: active.request.timeout))
             return
@@ -56,7 +57,7 @@ extension PostgresSession {
     /// Sends a piece of the data of a COPY that `request` started; waits until it has left this process.
     nonisolated func copyData(_ bytes: [UInt8], _ request: PostgresRequest) async throws(PostgresError) {
         let outcome = await perform(request, isCancellable: true) { session, continuation in
-            if let reason = session.copyCancellation {
+            if let reason = session.active?.cancelReason {
                 continuation.resume(returning: .failure(reason.error(limit: request.timeout)))
                 return
             }
@@ -88,18 +89,11 @@ extension PostgresSession {
         }
     }
 
-    /// Why the COPY under way is being cancelled; its caller stops sending then.
-    private var copyCancellation: PostgresCancelReason? {
-        switch active?.cancellation {
-        case .sending(let reason), .sent(let reason): reason
-        case .some(.none), nil: nil
-        }
-    }
-
     /// The connection if `request` is the COPY under way on it; else the step fails.
     private func copying(_ request: PostgresRequest, _ continuation: PostgresContinuation) -> LibPQConnection? {
         guard let connection, let active, active.request === request, active.isCopying else {
-            let error = endOfCopy ?? PostgresError(.connection, "the connection is closed")
+            let reason = lastFailure?.request === request ? lastFailure?.reason : endReason
+            let error = reason ?? PostgresError(.misuse, "no COPY is under way")
             continuation.resume(returning: .failure(error))
             return nil
         }

@@ -5,7 +5,8 @@ extension PostgresSession {
 
     func accept(_ request: PostgresRequest, _ continuation: PostgresContinuation) {
         guard connection != nil else {
-            continuation.resume(returning: .failure(PostgresError(.connection, "the connection is closed")))
+            let error = endReason ?? PostgresError(.closed, "the connection is closed")
+            continuation.resume(returning: .failure(error))
             return
         }
         guard !request.isCancelled.load(ordering: .relaxed) else {

@@ -45,6 +45,14 @@ actor PostgresSession: PostgresEventHandler {
             self.deadline = deadline
         }
 
+        /// Why it is being cancelled, if it is.
+        var cancelReason: PostgresCancelReason? {
+            switch cancellation {
+            case .none: nil
+            case .sending(let reason), .sent(let reason): reason
+            }
+        }
+
         var outcome: PostgresOutcome { error.map { .failure($0) } ?? .success(rows) }
     }
 
@@ -81,8 +89,10 @@ actor PostgresSession: PostgresEventHandler {
     var staleNames: [String] = []
     /// Who waits for a piece of COPY data to be sent.
     var copyWaiter: PostgresContinuation?
-    /// Why the session ended, for a COPY that was under way and asks later.
-    var endOfCopy: PostgresError?
+    /// What whoever goes on using the session after its end is told.
+    private(set) var endReason: PostgresError?
+    /// The request that was under way at the end, and why it failed, for a COPY whose caller comes back later.
+    private(set) var lastFailure: (request: PostgresRequest, reason: PostgresError)?
     private var token: UInt64?
     private var isWatchingForRoom = false
     private var timer: ContinuousClock.Instant?
@@ -228,10 +238,16 @@ actor PostgresSession: PostgresEventHandler {
         condition.store(.broken, ordering: .relaxed)
         if let token { loop.unwatch(connection.socket, token: token) }
         self.connection = nil
-        let error = reason ?? PostgresError(.closed, "the connection was closed")
-        if let active { endOfCopy = fail(active, with: error) }
+        var error = reason ?? PostgresError(.closed, "the connection was closed")
+        if let active {
+            lastFailure = (active.request, fail(active, with: error))
+            if active.cancelReason != nil {
+                error = PostgresError(.closed, "the connection was closed with a statement that did not end in time")
+            }
+        }
         active = nil
-        copyWaiter.take()?.resume(returning: .failure(endOfCopy ?? error))
+        endReason = error
+        copyWaiter.take()?.resume(returning: .failure(lastFailure?.reason ?? error))
         for waiting in waiting {
             waiting.continuation.resume(returning: .failure(error))
         }
@@ -245,11 +261,7 @@ actor PostgresSession: PostgresEventHandler {
             active.continuation?.resume(returning: active.outcome)
             return error
         }
-        let reason =
-            switch active.cancellation {
-            case .none: error
-            case .sending(let reason), .sent(let reason): reason.error(limit: active.request.timeout)
-            }
+        let reason = active.cancelReason?.error(limit: active.request.timeout) ?? error
         active.continuation?.resume(returning: .failure(reason))
         return reason
     }
