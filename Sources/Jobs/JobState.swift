@@ -2,13 +2,13 @@
 package enum JobState: String, Sendable, Codable, CaseIterable {
     /// Due later; holds nothing until then.
     case scheduled
-    /// May be claimed by any worker now.
+    /// May be claimed by any worker now, as far as limits allow.
     case ready
     /// A worker holds it under a lease.
     case running
     /// Failed in an attempt and waits for the next one.
     case retrying
-    /// Behind another job on the same object, or waiting for jobs that must succeed first.
+    /// Behind another job on the same object, or waiting for jobs that must succeed or children that must end first.
     case blocked
     /// Ended well.
     case succeeded
@@ -38,6 +38,10 @@ enum StoredState: Int16, Sendable {
     case blocked = 4
     /// Waiting for other jobs to succeed; keeps its object.
     case waitingForJobs = 5
+    /// Ready but for a limit on its kind; keeps its object.
+    case parked = 6
+    /// Its children have not all ended; keeps its object, takes no slot.
+    case waitingForChildren = 7
     case succeeded = 10
     case failed = 11
     case cancelled = 12
@@ -45,11 +49,11 @@ enum StoredState: Int16, Sendable {
     /// The public state; a job that waits again is `retrying` once an attempt has failed, else `scheduled`.
     func publicState(errors: Int) -> JobState {
         switch self {
-        case .ready: .ready
+        case .ready, .parked: .ready
         case .running: .running
         case .scheduled: .scheduled
         case .waitingAgain: errors > 0 ? .retrying : .scheduled
-        case .blocked, .waitingForJobs: .blocked
+        case .blocked, .waitingForJobs, .waitingForChildren: .blocked
         case .succeeded: .succeeded
         case .failed: .failed
         case .cancelled: .cancelled

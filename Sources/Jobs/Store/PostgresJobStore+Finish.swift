@@ -168,7 +168,7 @@ extension PostgresJobStore {
         where state = 4 and id in (
             select (select b.id from jobs b where b.order_key = k and b.state = 4 order by b.id limit 1)
             from unnest(\(orderKeys)::text[]) as k
-            where not exists (select from jobs h where h.order_key = k and h.state in (0, 1, 3, 5)))
+            where not exists (select from jobs h where h.order_key = k and h.state in (0, 1, 3, 5, 6, 7)))
         returning queue_id
         """
     }

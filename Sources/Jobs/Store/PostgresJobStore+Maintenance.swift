@@ -61,7 +61,7 @@ extension PostgresJobStore {
             """
             select distinct b.order_key from jobs b
             where b.state = 4 and b.order_key is not null and not exists (
-                select from jobs h where h.order_key = b.order_key and h.state in (0, 1, 3, 5))
+                select from jobs h where h.order_key = b.order_key and h.state in (0, 1, 3, 5, 6, 7))
             limit \(limit)
             """)
         let keys = try rows.map { try $0.decode(String.self) }

@@ -36,7 +36,7 @@ extension PostgresJobStore {
                  where id < \(before) and (\(filter.requesterId)::text is null or requester_id = \(filter.requesterId)::text)
                    and (\(kindId)::smallint is null or kind_id = \(kindId)::smallint)
                    and (cardinality(\(states)::text[]) = 0 or case state
-                        when 0 then 'ready' when 1 then 'running' when 2 then 'scheduled'
+                        when 0 then 'ready' when 6 then 'ready' when 1 then 'running' when 2 then 'scheduled'
                         when 3 then case when errors > 0 then 'retrying' else 'scheduled' end else 'blocked' end
                         = any (\(states)::text[]))
                  order by id desc limit \(limit))
@@ -85,7 +85,7 @@ extension PostgresJobStore {
             """
             select j.state, j.run_at, q.paused_at, q.pause_reason, b.state, b.retry_at, b.reason,
                 (select array_agg(h.id) from jobs h where h.order_key = j.order_key and h.id <> j.id
-                    and (h.state in (0, 1, 3, 5) or (h.state = 4 and h.id < j.id))),
+                    and (h.state in (0, 1, 3, 5, 6, 7) or (h.state = 4 and h.id < j.id))),
                 (select array_agg(d.depends_on) from job_dependencies d where d.job_id = j.id),
                 exists (select from job_workers w where w.state = 0 and w.lease_until > now() and q.name = any (w.queues)),
                 exists (select from job_workers w where w.state = 0 and w.lease_until > now()
