@@ -211,7 +211,7 @@ import Testing
         try await SimulatorProcess.with { simulator in
             let wire = simulator.wire
             _ = try await wire.generate("one")
-            let rule: JSON = ["action": ["kind": "down", "how": "refuse"], "for_ms": 1500]
+            let rule: JSON = ["action": ["kind": "down", "how": "refuse"], "for_ms": 5000]
             #expect(try await wire.post("/_sim/faults", rule).status == 201)
             try await eventually { () -> Void? in
                 do {
