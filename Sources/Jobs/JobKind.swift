@@ -43,6 +43,10 @@ package protocol JobKind: Codable, Sendable {
 
     /// Called in the transaction that brings a failed job back, so that the object shows it as pending again.
     func retried(jobId: Int64, in transaction: PostgresTransaction) async throws
+
+    /// Called in the transaction in which a person gives a failed job up: the object says so, and what only a retry
+    /// could have used, such as a sealed secret, goes.
+    func discarded(_ end: JobEnd, in transaction: PostgresTransaction) async throws
 }
 
 extension JobKind {
@@ -56,6 +60,7 @@ extension JobKind {
     package var uniqueKey: String? { nil }
     package func ended(_ end: JobEnd, in transaction: PostgresTransaction) async throws {}
     package func retried(jobId: Int64, in transaction: PostgresTransaction) async throws {}
+    package func discarded(_ end: JobEnd, in transaction: PostgresTransaction) async throws {}
 }
 
 /// A kind without its type: what the engine needs to run a stored job.
@@ -72,6 +77,8 @@ struct JobHandler: Sendable {
     let ended: @Sendable (_ args: String, _ end: JobEnd, _ in: PostgresTransaction) async throws -> Void
     /// The counterpart of `ended` when a person retries the job.
     let retried: @Sendable (_ args: String, _ jobId: Int64, _ in: PostgresTransaction) async throws -> Void
+    /// Lets the kind mark its object when a person gives the failed job up.
+    let discarded: @Sendable (_ args: String, _ end: JobEnd, _ in: PostgresTransaction) async throws -> Void
 
     init<Kind: JobKind>(_ kind: Kind.Type) {
         name = Kind.name
@@ -93,6 +100,10 @@ struct JobHandler: Sendable {
         retried = { args, jobId, transaction in
             guard let parameters = Self.decodable(kind, from: args) else { return }
             try await parameters.retried(jobId: jobId, in: transaction)
+        }
+        discarded = { args, end, transaction in
+            guard let parameters = Self.decodable(kind, from: args) else { return }
+            try await parameters.discarded(end, in: transaction)
         }
     }
 

@@ -29,13 +29,28 @@ extension JobEngine {
             logger.error("the lease was lost; starting anew", metadata: ["worker_id": "\(workerId)"])
             lease.lose()
             running.stopAll(reason: .leaseLost)
-            return try await register()
+            try await register()
+            let newId = state.withLock { $0.workerId }
+            return try await workers.keepDrain(from: workerId, to: newId, in: database)
         }
         lease.extend(from: sentAt, by: settings.lease)
+        if let row = results[0].first { try await obey(isToRest: try row.decode(Bool.self), workerId: workerId) }
         for row in results[1] {
             let (id, token, by) = try row.decode(Int64.self, Int64.self, String?.self)
             running.stop(id, token: token, reason: .cancelled(by: by))
         }
+    }
+
+    /// Claims no more while an operator wants it so, and shows that it does as it was told.
+    private func obey(isToRest: Bool, workerId: Int32) async throws {
+        let isNew = state.withLock { state in
+            defer { state.isResting = isToRest }
+            return state.isResting != isToRest && !state.isDraining
+        }
+        guard isNew else { return }
+        logger.notice("told by an operator", metadata: ["claims": "\(!isToRest)", "worker_id": "\(workerId)"])
+        try await workers.setState(isToRest ? .draining : .active, workerId: workerId, in: database)
+        claimSignal.ring()
     }
 
     func promoteOnTime() async throws {
@@ -140,7 +155,7 @@ extension JobEngine {
             let kinds = queue.catalog.handlers.values.filter { $0.isProbeSafe && $0.upstream == upstream }
             let kindIds = try kinds.map { try store.names.kindId($0.name) }
             let queueIds = try Set(kinds.map(\.queue)).sorted().map { try store.names.queueId($0) }
-            if !kindIds.isEmpty, !isDraining,
+            if !kindIds.isEmpty, !isDraining, !isResting,
                 let job = try await store.claimProbe(
                     queueIds: queueIds, upstream: upstream.code, kinds: kindIds, workerId: workerId, in: database)
             {

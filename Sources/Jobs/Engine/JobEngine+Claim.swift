@@ -19,12 +19,15 @@ extension JobEngine {
     /// Whether it has been asked to stop.
     package var isDraining: Bool { state.withLock { $0.isDraining } }
 
+    /// Whether an operator has told it to claim no more.
+    package var isResting: Bool { state.withLock { $0.isResting } }
+
     /// Jobs that run here now.
     package var runningCount: Int { running.count }
 
     /// Claims from every lane in one round trip. Returns whether there may be more to claim at once.
     private func claimRound() async throws -> Bool {
-        let (workerId, lanes, isDraining) = state.withLock { ($0.workerId, $0.lanes, $0.isDraining) }
+        let (workerId, lanes, isDraining) = state.withLock { ($0.workerId, $0.lanes, $0.isDraining || $0.isResting) }
         guard !isDraining, lease.remaining > .zero else { return false }
         var room = running.free(isReserved: false)
         var wanted: [(index: Int, limit: Int)] = []

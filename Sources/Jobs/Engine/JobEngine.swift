@@ -221,6 +221,8 @@ struct EngineState: Sendable {
     var workerId: Int32 = 0
     var lanes: [Lane] = []
     var isDraining = false
+    /// An operator wants it to claim no more, as of the last beat.
+    var isResting = false
     /// Rings when a job has ended; for the drain.
     let idleSignal = WakeSignal()
     var lastTurn: ContinuousClock.Instant = .now

@@ -56,4 +56,11 @@ package struct KeyCreate: JobKind {
     package func retried(jobId: Int64, in transaction: PostgresTransaction) async throws {
         try await PostgresAPIKeyStore().expectSync(keyId, by: jobId, in: transaction)
     }
+
+    package func discarded(_ end: JobEnd, in transaction: PostgresTransaction) async throws {
+        try await ended(end, in: transaction)
+        // A revocation that came later may still need the secret, and deletes it itself.
+        guard try await PostgresAPIKeyStore().find(keyId, in: transaction)?.sync.lastJobId == end.jobId else { return }
+        try await PostgresSealedSecretStore().delete(.apiKeyCreate, rowId: keyId.text, in: transaction)
+    }
 }

@@ -127,4 +127,8 @@ package struct KeyRevoke: JobKind {
     package func retried(jobId: Int64, in transaction: PostgresTransaction) async throws {
         try await PostgresAPIKeyStore().expectSync(keyId, by: jobId, in: transaction)
     }
+
+    package func discarded(_ end: JobEnd, in transaction: PostgresTransaction) async throws {
+        try await ended(end, in: transaction)
+    }
 }

@@ -67,4 +67,8 @@ package struct TeamEnsure: JobKind {
     package func retried(jobId: Int64, in transaction: PostgresTransaction) async throws {
         try await PostgresTeamStore().expectSync(teamId, by: jobId, in: transaction)
     }
+
+    package func discarded(_ end: JobEnd, in transaction: PostgresTransaction) async throws {
+        try await ended(end, in: transaction)
+    }
 }

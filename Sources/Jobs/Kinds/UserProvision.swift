@@ -119,4 +119,8 @@ package struct UserProvision: JobKind {
     package func retried(jobId: Int64, in transaction: PostgresTransaction) async throws {
         try await PostgresUserStore().expectSync(userId, by: jobId, in: transaction)
     }
+
+    package func discarded(_ end: JobEnd, in transaction: PostgresTransaction) async throws {
+        try await ended(end, in: transaction)
+    }
 }

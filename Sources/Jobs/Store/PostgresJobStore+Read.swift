@@ -132,7 +132,7 @@ extension PostgresJobStore {
         return JobWaitReason(code: .soon, message: "A worker takes it as soon as it has a free slot.")
     }
 
-    private static var liveColumns: StaticString {
+    static var liveColumns: StaticString {
         """
         select id, kind_id, queue_id, upstream, state as st, attempt, max_attempts, priority, created_at, run_at, started_at,
             null::timestamptz as finished_at, deadline_at, null::timestamptz as discarded_at,
@@ -142,7 +142,7 @@ extension PostgresJobStore {
         """
     }
 
-    private static var endedColumns: StaticString {
+    static var endedColumns: StaticString {
         """
         select id, kind_id, queue_id, upstream, outcome as st, attempt, max_attempts, priority, created_at, run_at,
             started_at, finished_at, deadline_at, discarded_at, discarded_by, ended_by, false as cancel,
@@ -151,7 +151,7 @@ extension PostgresJobStore {
         """
     }
 
-    private func decodeSnapshot(_ row: PostgresRow) throws -> (snapshot: JobSnapshot, errors: Int) {
+    func decodeSnapshot(_ row: PostgresRow) throws -> (snapshot: JobSnapshot, errors: Int) {
         let (
             id, kindId, queueId, upstream, state, attempt, maxAttempts, priority, createdAt, runAt, startedAt,
             finishedAt,

@@ -36,11 +36,12 @@ struct PostgresWorkerStore: Sendable {
         return try row.decode(Int32.self)
     }
 
-    /// Extends the lease. No row: the lease was lost, and everything this incarnation runs is somebody else's now.
+    /// Extends the lease, and says whether an operator wants the worker to claim no more. No row: the lease was lost,
+    /// and everything this incarnation runs is somebody else's now.
     func beat(workerId: Int32, lease: Duration) -> PostgresQuery {
         """
         update job_workers set beat_at = now(), lease_until = now() + \(lease.inSeconds) * interval '1 second'
-        where id = \(workerId) and state in (0, 1) returning state
+        where id = \(workerId) and state in (0, 1) returning drain_requested_at is not null
         """
     }
 
