@@ -16,6 +16,10 @@ struct APIDependencies: Sendable {
     let users: UserRoutes
     let usage: UsageRoutes
     let jobs: JobRoutes
+    let adminJobs: AdminJobRoutes
+    let adminQueues: AdminQueueRoutes
+    let adminBreakers: AdminBreakerRoutes
+    let adminWorkers: AdminWorkerRoutes
 
     /// - Parameters:
     ///   - queue: prepared; enqueues in `database`.
@@ -49,6 +53,11 @@ struct APIDependencies: Sendable {
         models = ModelRoutes(database: database, catalogue: ModelCatalogue(queue: queue), changes: changes)
         self.users = UserRoutes(database: database, provisioning: users, changes: changes, settings: settings)
         usage = UsageRoutes(database: database, collection: UsageCollection(queue: queue), changes: changes)
-        jobs = JobRoutes(queue: queue, waiters: waiters, changes: changes)
+        let administration = JobAdministration(queue: queue)
+        jobs = JobRoutes(queue: queue, waiters: waiters, changes: changes, administration: administration)
+        adminJobs = AdminJobRoutes(administration: administration, changes: changes)
+        adminQueues = AdminQueueRoutes(queues: QueueAdministration(queue: queue), changes: changes)
+        adminBreakers = AdminBreakerRoutes(breakers: BreakerAdministration(queue: queue), changes: changes)
+        adminWorkers = AdminWorkerRoutes(workers: WorkerAdministration(queue: queue), changes: changes)
     }
 }

@@ -24,6 +24,7 @@ package struct JobCatalog: Sendable {
 
     /// The product's kinds: a new one is its file in `Kinds` and a line here.
     package static let standard = JobCatalog([
+        JobsBulk.self,
         KeyCreate.self,
         KeyDelete.self,
         KeyRevoke.self,

@@ -14,6 +14,7 @@ enum ErrorTranslator {
         case is NIOTooManyBytesError: http(.contentTooLarge)
         case let error as ProvisioningError: provisioning(error)
         case let error as JobQueueError: queue(error)
+        case let error as AdministrationError: administration(error)
         case let error as PostgresError: database(error)
         case is CancellationError: .unavailable("The server is stopping; send the request again.")
         default: APIError(.internalServerError, .internalError, "The request failed because of an internal error.")
@@ -49,10 +50,32 @@ enum ErrorTranslator {
     private static func queue(_ error: JobQueueError) -> APIError {
         switch error {
         case .notFound(let id): .notFound("job", id: String(id))
-        case .wrongState, .keyTaken, .protected, .dependencyEnded:
+        case .protected:
+            APIError(
+                .conflict, .conflict, error.description,
+                details: ErrorDetails(field: "force", suggestion: "Send \"force\": true when that is what you want."))
+        case .wrongState, .keyTaken, .dependencyEnded:
             APIError(.conflict, .conflict, error.description)
         case .unknownQueue, .unknownKind, .dependencyWithoutOrder:
             APIError(.internalServerError, .internalError, "The job could not be enqueued.")
+        }
+    }
+
+    private static func administration(_ error: AdministrationError) -> APIError {
+        switch error.code {
+        case .notFound:
+            APIError(
+                .notFound, .notFound, error.message, details: ErrorDetails(resource: error.resource, id: error.id))
+        case .conflict:
+            APIError(
+                .conflict, .conflict, error.message, details: ErrorDetails(resource: error.resource, id: error.id))
+        case .protected:
+            APIError(
+                .conflict, .conflict, error.message,
+                details: ErrorDetails(
+                    field: error.field, suggestion: "Send \"force\": true when that is what you want.",
+                    resource: error.resource, id: error.id))
+        case .invalid, .tooBroad: .validation(error.field ?? "body", .invalid, error.message)
         }
     }
 

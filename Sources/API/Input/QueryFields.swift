@@ -62,6 +62,16 @@ struct QueryFields {
         return id
     }
 
+    /// A moment as RFC 3339.
+    mutating func date(_ name: String) -> Date? {
+        guard let text = string(name, limit: 40) else { return nil }
+        guard let date = ISO8601.date(from: text) else {
+            refuse(name, .format, "must be a date and time such as 2026-01-31T09:05:07Z")
+            return nil
+        }
+        return date
+    }
+
     mutating func strings(_ name: String, limit: Int = 255, count: Int = 100) -> [String] {
         let texts = parameters.all(name).filter { !$0.isEmpty }
         guard texts.count <= count, texts.allSatisfy({ $0.count <= limit }) else {

@@ -9,7 +9,7 @@ struct JobRoutes: RouteGroup {
     let queue: JobQueue
     let waiters: JobWaiters
     let changes: Changes
-    let audit = PostgresAuditStore()
+    let administration: JobAdministration
 
     var routes: [Route] {
         [
@@ -72,8 +72,8 @@ struct JobRoutes: RouteGroup {
         let id = try call.call.jobId("id")
         let body = try await call.call.body()
         return try await changes.perform(call, body: body.bytes, outcome: Changes.Outcome()) { transaction in
-            try await queue.retry(id: id, in: transaction)
-            return try await changed(id, "JOB_RETRY", "The job was brought back.", call, in: transaction)
+            try await administration.retry(id: id, by: call.actor, in: transaction)
+            return try await changed(id, "The job was brought back.", in: transaction)
         }
     }
 
@@ -86,17 +86,14 @@ struct JobRoutes: RouteGroup {
         // Whichever way it ended: it no longer runs, and the answer shows how it ended.
         let outcome = Changes.Outcome(isSuccess: { _ in true })
         return try await changes.perform(call, body: body.bytes, outcome: outcome) { transaction in
-            try await queue.cancel(id: id, by: call.principal.user.username, force: force, in: transaction)
-            return try await changed(id, "JOB_CANCEL", "The job ends.", call, in: transaction)
+            try await administration.cancel(id: id, force: force, by: call.actor, in: transaction)
+            return try await changed(id, "The job ends.", in: transaction)
         }
     }
 
     private func changed(
-        _ id: Int64, _ action: String, _ message: String, _ call: AuthenticatedCall, in transaction: PostgresTransaction
+        _ id: Int64, _ message: String, in transaction: PostgresTransaction
     ) async throws -> Change {
-        try await audit.append(
-            AuditEntry(actor: call.actor, action: action, resourceType: "JOB", resourceId: String(id), jobId: id),
-            in: transaction)
         let job = try await queue.job(id: id, in: transaction)
         return Change(resource: Message(message), job: job.map { JobView($0) })
     }

@@ -12,7 +12,7 @@ package struct JobAdministration: Sendable {
     package let queue: JobQueue
     let search: PostgresJobSearchStore
     private let statistics = PostgresJobStatisticsStore()
-    private let audit = PostgresAuditStore()
+    let audit = PostgresAuditStore()
 
     /// - Parameter queue: prepared.
     package init(queue: JobQueue) {

@@ -94,7 +94,8 @@ extension PostgresWorkerStore {
     func keepDrain(from old: Int32, to new: Int32, in executor: any PostgresExecutor) async throws {
         try await executor.query(
             """
-            update job_workers n set drain_requested_at = o.drain_requested_at, drain_requested_by = o.drain_requested_by
+            update job_workers n set drain_requested_at = o.drain_requested_at,
+                drain_requested_by = o.drain_requested_by, state = 1
             from job_workers o where n.id = \(new) and o.id = \(old) and o.drain_requested_at is not null
             """)
     }

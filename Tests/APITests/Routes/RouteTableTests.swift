@@ -43,6 +43,26 @@ struct RouteTableTests {
         "GET /api/v1/jobs/{id}/events": .signedIn,
         "POST /api/v1/jobs/{id}/retry": .permission(.jobsWrite),
         "POST /api/v1/jobs/{id}/cancel": .permission(.jobsWrite),
+        "GET /api/v1/admin/jobs": .permission(.jobsReadAll),
+        "GET /api/v1/admin/jobs/stats": .permission(.jobsReadAll),
+        "POST /api/v1/admin/jobs/bulk": .permission(.jobsWrite),
+        "GET /api/v1/admin/jobs/{id}": .permission(.jobsReadAll),
+        "POST /api/v1/admin/jobs/{id}/retry": .permission(.jobsWrite),
+        "POST /api/v1/admin/jobs/{id}/cancel": .permission(.jobsWrite),
+        "POST /api/v1/admin/jobs/{id}/discard": .permission(.jobsWrite),
+        "POST /api/v1/admin/jobs/{id}/reschedule": .permission(.jobsWrite),
+        "GET /api/v1/admin/queues": .permission(.jobsReadAll),
+        "GET /api/v1/admin/queues/{name}": .permission(.jobsReadAll),
+        "POST /api/v1/admin/queues/{name}/pause": .permission(.jobsWrite),
+        "POST /api/v1/admin/queues/{name}/resume": .permission(.jobsWrite),
+        "GET /api/v1/admin/breakers": .permission(.jobsReadAll),
+        "GET /api/v1/admin/breakers/{name}": .permission(.jobsReadAll),
+        "POST /api/v1/admin/breakers/{name}/force": .permission(.jobsWrite),
+        "POST /api/v1/admin/breakers/{name}/reset": .permission(.jobsWrite),
+        "GET /api/v1/admin/workers": .permission(.jobsReadAll),
+        "GET /api/v1/admin/workers/{id}": .permission(.jobsReadAll),
+        "POST /api/v1/admin/workers/{id}/drain": .permission(.jobsWrite),
+        "POST /api/v1/admin/workers/{id}/resume": .permission(.jobsWrite),
     ]
 
     private static func name(_ route: Route) -> String { "\(route.method.rawValue) \(route.path)" }
@@ -50,6 +70,7 @@ struct RouteTableTests {
     /// The path with something in place of its parameters.
     private static func sample(_ path: String) -> String {
         path.replacing("/jobs/{id}", with: "/jobs/1").replacing("/models/{id}", with: "/models/gpt")
+            .replacing("/workers/{id}", with: "/workers/1").replacing("{name}", with: "default")
             .replacing("{id}", with: UUID().uuidString)
     }
 

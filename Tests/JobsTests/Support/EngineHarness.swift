@@ -14,7 +14,9 @@ struct EngineHarness: Sendable {
     let queue: JobQueue
     let upstream: ScriptedUpstream
     let services: JobServices
-    static let catalog = JobCatalog([TestJob.self, UpstreamJob.self, ProtectedJob.self, ProbeJob.self, NoOpJob.self])
+    static let catalog = JobCatalog([
+        TestJob.self, UpstreamJob.self, ProtectedJob.self, ProbeJob.self, NoOpJob.self, JobsBulk.self,
+    ])
     static let logger: Logger = {
         var logger = Logger(label: "test")
         logger.logLevel =

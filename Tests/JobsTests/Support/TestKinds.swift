@@ -87,6 +87,10 @@ struct TestJob: JobKind {
     func retried(jobId: Int64, in transaction: PostgresTransaction) async throws {
         Stage.find(stage)?.note(self, 0, "retried")
     }
+
+    func discarded(_ end: JobEnd, in transaction: PostgresTransaction) async throws {
+        Stage.find(stage)?.note(self, 0, "discarded \(end.error.code) \(end.error.message)")
+    }
 }
 
 /// The same behind the breaker of LiteLLM's admin calls.
