@@ -94,7 +94,7 @@ extension JobAdministration {
             case .keyTaken: return .keyTaken
             case .protected: return .protected
             case .wrongState(_, let state, _): return state.isFinal ? .gone : .wrongState
-            case .unknownQueue, .unknownKind, .dependencyEnded, .dependencyWithoutOrder: return .failed
+            default: return .failed
             }
         }
     }

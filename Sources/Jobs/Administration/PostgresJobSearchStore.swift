@@ -231,7 +231,7 @@ struct PostgresJobSearchStore: Sendable {
                         """,
                     conditions: .joined(conditions, separator: " and ")))
         }
-        if !forBulk, let condition = Self.history(states, discarded: query.discarded) {
+        if !forBulk, let condition = Self.history(query, states) {
             let conditions = common(search) + Self.endedErrors(query) + [condition]
             found.append(
                 Source(
@@ -312,14 +312,19 @@ struct PostgresJobSearchStore: Sendable {
         return "(\(PostgresFragment.joined(wanted.map(\.1), separator: " or ")))"
     }
 
-    private static func history(_ states: Set<JobState>, discarded: Bool?) -> PostgresFragment? {
+    private static func history(_ query: JobQuery, _ states: Set<JobState>) -> PostgresFragment? {
+        let discarded = query.discarded
         var outcomes: [Int16] = []
-        if states.contains(.succeeded), discarded != true { outcomes.append(StoredState.succeeded.rawValue) }
+        // A success has no error.
+        let isSuccess = states.contains(.succeeded) && discarded != true && query.errorCode == nil
+        if isSuccess { outcomes.append(StoredState.succeeded.rawValue) }
         if states.contains(.cancelled), discarded != true { outcomes.append(StoredState.cancelled.rawValue) }
         // A failed job comes here only by being discarded.
         if states.contains(.failed), discarded != false { outcomes.append(StoredState.failed.rawValue) }
         guard !outcomes.isEmpty else { return nil }
-        return outcomes.count == 3 ? "true" : "outcome = any (\(outcomes))"
+        if isSuccess { return outcomes.count == 3 ? "true" : "outcome = any (\(outcomes))" }
+        // In these words for the index of what did not succeed.
+        return "outcome <> 10 and outcome = any (\(outcomes))"
     }
 
     static var liveState: StaticString {

@@ -5,9 +5,9 @@ import Shared
 /// grow with the backlog.
 struct PostgresJobStatisticsStore: Sendable {
     /// Tables up to so many rows are counted as a whole; of larger ones about as many are sampled.
-    private static let sampleRows = 100_000.0
+    private static let sampleRows = 50_000.0
     /// Blocks of the history that are read for what was done lately.
-    private static let tailBlocks: Int64 = 8000
+    private static let tailBlocks: Int64 = 4000
     static let windows = [60, 300, 900, 3600]
 
     struct Counted: Sendable {

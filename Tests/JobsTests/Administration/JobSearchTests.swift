@@ -40,6 +40,7 @@ struct JobSearchTests {
             }
             #expect(try await harness.ids(harness.query { $0.states = [.ready, .failed] }) == [ready, failed])
             #expect(try await harness.ids(harness.query { $0.errorCode = "conflict_found" }) == [failed])
+            #expect(try await harness.ids(harness.query { $0.errorCode = "cancelled" }) == [cancelled])
             #expect(try await harness.ids(harness.query { $0.resourceId = "k_1%" }) == [ready])
             #expect(try await harness.ids(harness.query { $0.resourceType = "user" }) == [])
             #expect(try await harness.ids(harness.query { $0.requestedBy = "user-1" }) == [ready])
