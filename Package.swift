@@ -95,7 +95,7 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: ["Shared", "Jobs", "TestSupport", log, lifecycle]),
-        .testTarget(name: "ArchitectureTests", dependencies: ["Shared", "Jobs"]),
+        .testTarget(name: "ArchitectureTests", dependencies: ["Shared", "Jobs", yams]),
         .testTarget(name: "ContractTests", dependencies: ["TestSupport", crypto, nioCore, nioHTTP1, nioPosix]),
     ]
 )

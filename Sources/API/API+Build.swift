@@ -36,6 +36,8 @@ struct APIProcess {
             settings: configuration.database, channels: [JobChannel.finished], logger: logger)
         let waiters = JobWaiters(queue: queue, listener: listener, logger: logger)
         APIMetrics.install(in: registry, database: database, waiters: waiters)
+        let fleet = FleetMetrics(database: database, workerId: nil, logger: logger)
+        fleet.install(in: registry)
 
         let dependencies = try APIDependencies(
             settings: APISettings(configuration), database: database, queue: queue, waiters: waiters,
@@ -47,7 +49,7 @@ struct APIProcess {
         let server = application(dependencies)
 
         // The waiters stop first: requests that wait for jobs are answered, and the server has nothing to wait for.
-        let all: [any Service] = [database, listener, server, waiters]
+        let all: [any Service] = [database, listener, fleet, server, waiters]
         var group = ServiceGroupConfiguration(
             services: all.map {
                 .init(

@@ -12,7 +12,7 @@ struct WorkerProcess {
 
     /// Works until SIGTERM or SIGINT, then drains.
     func run() async throws {
-        let metrics = PrometheusRegistry(descriptions: WorkerMetrics.descriptions)
+        let metrics = PrometheusRegistry(descriptions: EngineMetrics.descriptions)
         MetricsSystem.bootstrap(PrometheusMetricsFactory(metrics))
         ProcessMetrics.install(in: metrics, service: "litemaas-worker")
 
@@ -33,12 +33,17 @@ struct WorkerProcess {
         let engine = JobEngine(
             settings: workerSettings, services: services, database: engineDatabase, listener: listener, logger: logger)
         WorkerMetrics.install(in: metrics, engine: engine, pools: ["domain": database, "engine": engineDatabase])
+        let fleet = FleetMetrics(
+            database: engineDatabase, workerId: { engine.workerId }, logger: logger,
+            heardClock: { engine.learn(clockOffset: $0) })
+        fleet.install(in: metrics)
         let admin = AdminServer(
             host: configuration.server.host, port: configuration.server.workerPort, engine: engine, database: database,
             metrics: metrics, logger: logger)
 
         let all: [any Service] = [
-            transport, database, engineDatabase, listener, admin, StandingJobs(queue: queue, logger: logger), engine,
+            transport, database, engineDatabase, listener, admin, StandingJobs(queue: queue, logger: logger), fleet,
+            engine,
         ]
         var group = ServiceGroupConfiguration(
             services: all.map {

@@ -3,17 +3,6 @@ import Shared
 
 /// What a worker publishes beside the counters its parts keep themselves.
 enum WorkerMetrics {
-    static let descriptions = [
-        MetricDescription("litemaas_job_attempts_total", help: "Attempts that ended, by kind and outcome."),
-        MetricDescription(
-            "litemaas_job_duration_seconds", help: "How long attempts took, by kind.",
-            buckets: PrometheusRegistry.longTimerBuckets),
-        MetricDescription("litemaas_jobs_rescued_total", help: "Jobs taken back from workers that lost their lease."),
-        MetricDescription("litemaas_job_stale_finishes_total", help: "Outcomes refused by the fence."),
-        MetricDescription("litemaas_breaker_transitions_total", help: "Changes of a breaker's state made here."),
-        MetricDescription("litemaas_worker_running_jobs", help: "Jobs that run in this process now."),
-    ]
-
     static func install(in registry: PrometheusRegistry, engine: JobEngine, pools: [String: PostgresClient]) {
         registry.addCollector {
             pools.sorted { $0.key < $1.key }.flatMap { name, pool in
@@ -30,7 +19,17 @@ enum WorkerMetrics {
             return [
                 PrometheusSample(
                     "litemaas_worker_seconds_since_claim_turn", .gauge,
-                    help: "Seconds since the claim loop last turned.", value: engine.sinceLastTurn.inSeconds)
+                    help: "Seconds since the claim loop last turned.", value: engine.sinceLastTurn.inSeconds),
+                PrometheusSample(
+                    "litemaas_worker_capacity_jobs", .gauge, help: "Jobs that this process may run at once.",
+                    value: Double(engine.capacity)),
+                PrometheusSample(
+                    "litemaas_worker_draining", .gauge, help: "1 while the process takes no more jobs.",
+                    value: engine.isDraining ? 1 : 0),
+                PrometheusSample(
+                    "litemaas_listener_proven", .gauge,
+                    help: "1 while notifications are known to arrive; else the worker polls.",
+                    value: engine.hearsNotifications ? 1 : 0),
             ]
         }
     }

@@ -42,7 +42,7 @@ struct WorkerProcessTests {
     func adminRoutes() async throws {
         try await withTestDatabase { database in
             let (_, engine, _) = try parts(database, FakeLiteLLM())
-            let metrics = PrometheusRegistry(descriptions: WorkerMetrics.descriptions)
+            let metrics = PrometheusRegistry(descriptions: EngineMetrics.descriptions)
             WorkerMetrics.install(in: metrics, engine: engine, pools: ["domain": database.client])
             let server = AdminServer(
                 host: "127.0.0.1", port: 0, engine: engine, database: database.client, metrics: metrics,

@@ -11,10 +11,20 @@ struct Litemaasctl: AsyncParsableCommand {
         discussion: """
             Settings come from the environment and from .env, as for the other programs.
 
-            Exit status: 0 done, 1 failed, 2 wrong usage, 3 the database's schema is not the one this build needs.
+            What looks at jobs and changes them works over REST (--url or LITEMAAS_URL, with LITEMAAS_TOKEN), or in the \
+            database of DATABASE_URL.
+
+            Exit status: 0 done, 1 failed, 2 wrong usage, 3 the database's schema is not the one this build needs, \
+            4 there is no such thing, 5 refused: its state or your rights do not allow it, or --force is needed. \
+            `doctor` ends 0, 1 or 2: well, to be looked at, not working.
+
+            Completions: litemaasctl --generate-completion-script bash (or zsh, fish); see docs/operations.md.
             """,
         version: BuildInfo.version,
-        subcommands: [MigrateCommand.self, DatabaseCommand.self, ConfigCommand.self, LoadCommand.self])
+        subcommands: [
+            JobsCommand.self, QueuesCommand.self, BreakersCommand.self, WorkersCommand.self, DoctorCommand.self,
+            MigrateCommand.self, DatabaseCommand.self, ConfigCommand.self, LoadCommand.self,
+        ])
 
     static func main() async {
         do {
@@ -32,6 +42,10 @@ struct Litemaasctl: AsyncParsableCommand {
     /// Ends the process with the message and the status that belong to `error`.
     private static func end(with error: any Error) -> Never {
         if let status = error as? ExitStatus { Foundation.exit(status.rawValue) }
+        if let refusal = error as? CommandRefusal {
+            Console.error(refusal.description)
+            Foundation.exit(refusal.status.rawValue)
+        }
         let code = exitCode(for: error)
         guard code != .success else { exit(withError: error) }
         if let error = error as? MigrationError, ExitStatus.isAboutTheSchema(error) {
@@ -48,6 +62,10 @@ enum ExitStatus: Int32, Error {
     case failed = 1
     case usage = 2
     case notCurrent = 3
+    /// What was named is not there.
+    case notFound = 4
+    /// What was asked for is not allowed as things are.
+    case refused = 5
 
     /// Whether the schema is the trouble, rather than a file or the way to the database.
     static func isAboutTheSchema(_ error: MigrationError) -> Bool {
@@ -68,6 +86,11 @@ enum Console {
 
     static func printJSON(_ value: some Encodable) throws {
         Swift.print(String(decoding: try JSON.encoder.encode(value), as: UTF8.self))
+    }
+
+    /// Lets readers of a pipe see what was printed so far.
+    static func flush() {
+        fflush(stdout)
     }
 
     static func error(_ text: String) {

@@ -48,6 +48,16 @@ struct BreakerPolicy: Sendable {
         case probe
         case ramp(concurrency: Int)
         case close
+
+        /// The state it leads to, as operators see it.
+        var name: String {
+            switch self {
+            case .open: State.open.name
+            case .probe: State.halfOpen.name
+            case .ramp: State.ramping.name
+            case .close: State.closed.name
+            }
+        }
     }
 
     /// Failures in a window before it may open.

@@ -1,6 +1,5 @@
 import Foundation
 import Logging
-import Metrics
 import Shared
 import Synchronization
 
@@ -23,6 +22,7 @@ final class BreakerService: Sendable {
     private let database: PostgresClient
     private let worker: UUID
     private let probeLimit: Duration
+    private let metrics: EngineMetrics
     private let logger: Logger
     /// Rings when a flush should not wait for the next tick.
     let urgent = WakeSignal()
@@ -30,13 +30,14 @@ final class BreakerService: Sendable {
     private let reopened: @Sendable () -> Void
 
     init(
-        database: PostgresClient, worker: UUID, policy: BreakerPolicy, probeLimit: Duration, logger: Logger,
-        reopened: @escaping @Sendable () -> Void
+        database: PostgresClient, worker: UUID, policy: BreakerPolicy, probeLimit: Duration, metrics: EngineMetrics,
+        logger: Logger, reopened: @escaping @Sendable () -> Void
     ) {
         self.database = database
         self.worker = worker
         self.policy = policy
         self.probeLimit = probeLimit
+        self.metrics = metrics
         self.logger = logger
         self.reopened = reopened
     }
@@ -127,7 +128,7 @@ final class BreakerService: Sendable {
         if won {
             let name = Upstream(code: reading.upstream)?.rawValue ?? "\(reading.upstream)"
             logger.notice("breaker changed", metadata: ["upstream": "\(name)", "transition": "\(transition)"])
-            Counter(label: "litemaas_breaker_transitions_total", dimensions: [("upstream", name)]).increment()
+            metrics.changed(name, to: transition.name)
         }
         return won
     }

@@ -1,6 +1,5 @@
 import Foundation
 import Logging
-import Metrics
 import Shared
 import Synchronization
 
@@ -70,7 +69,7 @@ extension JobEngine {
         for id in running.enforceDeadlines(grace: .seconds(30)) {
             logger.error("a job ignores being stopped; its slot stays taken", metadata: ["job_id": "\(id)"])
         }
-        Gauge(label: "litemaas_worker_running_jobs").record(running.count)
+        metrics.running(running.count)
     }
 
     func sweepOnTime() async throws {
@@ -88,11 +87,15 @@ extension JobEngine {
         let lost = try await workers.markLost(in: database)
         if lost > 0 { logger.warning("workers lost their lease", metadata: ["count": "\(lost)"]) }
         try await rescue()
-        wake(try await store.sweepBlocked(limit: 1000, in: database))
+        let blocked = try await store.sweepBlocked(limit: 1000, in: database)
+        metrics.rescued(blocked.count, .blocked)
+        wake(blocked.wake)
         let dependents = try await store.sweepDependents(limit: 1000, in: database)
+        metrics.rescued(dependents.count, .dependency)
         wake(dependents.wake)
         for id in dependents.failed { await queue.announce(try await queue.failDependent(jobId: id)) }
         for id in try await store.waitingCancelRequests(limit: 1000, in: database) {
+            metrics.rescued(1, .cancellation)
             await queue.announce(try await queue.cancelLate(jobId: id))
         }
         let caredAt = state.withLock { $0.lastPartitionCare }
@@ -137,7 +140,7 @@ extension JobEngine {
             }
             logger.warning(
                 "jobs of lost workers rescued", metadata: ["again": "\(again.count)", "failed": "\(spent.count)"])
-            Counter(label: "litemaas_jobs_rescued_total").increment(by: orphans.count)
+            metrics.rescued(orphans.count, .workerLost)
         }
     }
 

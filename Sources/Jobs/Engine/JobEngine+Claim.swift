@@ -1,6 +1,5 @@
 import Foundation
 import Logging
-import Metrics
 import Shared
 import Synchronization
 
@@ -21,6 +20,18 @@ extension JobEngine {
 
     /// Whether an operator has told it to claim no more.
     package var isResting: Bool { state.withLock { $0.isResting } }
+
+    /// The row of this incarnation among the workers; 0 before it is registered.
+    package var workerId: Int32 { state.withLock { $0.workerId } }
+
+    /// Whether notifications are known to arrive.
+    package var hearsNotifications: Bool { listener.isProven }
+
+    /// Jobs it may run at once, those of protected queues not counted.
+    package var capacity: Int { settings.concurrency }
+
+    /// Lets it measure on the database's clock, which is so many seconds ahead of this machine's.
+    package func learn(clockOffset seconds: Double) { metrics.clock(offset: seconds) }
 
     /// Jobs that run here now.
     package var runningCount: Int { running.count }
@@ -45,7 +56,9 @@ extension JobEngine {
             store.claimQuery(
                 lane: lanes[index].lane, limit: limit, workerId: workerId, after: cursor(lanes[index]), kinds: nil)
         }
+        let sentAt = ContinuousClock.now
         let results = try await database.pipeline(queries)
+        metrics.claimed(results.map(\.count), in: .now - sentAt)
         var isMore = false
         for ((index, limit), rows) in zip(wanted, results) {
             let jobs = try rows.map(store.claimed).sorted { ($0.priority, $0.id) < ($1.priority, $1.id) }
@@ -75,17 +88,20 @@ extension JobEngine {
     /// Runs a claimed job as a task of its own; its outcome goes to the finish buffer.
     func start(_ job: ClaimedJob, isReserved: Bool, probed: (@Sendable (LiteLLMError?) async -> Void)? = nil) {
         let handler = queue.catalog.handlers[store.names.kindName(job.kindId)]
+        metrics.started(
+            dueAt: max(job.runAt, job.createdAt), queueId: job.queueId, queue: store.names.queueName(job.queueId))
         running.begin(job, isReserved: isReserved, timeout: handler?.timeout ?? .seconds(60))
         let task = Task {
             let startedAt = ContinuousClock.now
             let outcome = await runner.run(job, handler: handler, probed: probed)
-            report(outcome, job, kind: handler?.name ?? "unknown", took: .now - startedAt)
+            report(outcome, job, handler: handler, took: .now - startedAt)
             finished.add(outcome)
         }
         running.attach(task, to: job.id)
     }
 
-    private func report(_ outcome: JobOutcome, _ job: ClaimedJob, kind: String, took: Duration) {
+    private func report(_ outcome: JobOutcome, _ job: ClaimedJob, handler: JobHandler?, took: Duration) {
+        let kind = handler?.name ?? "unknown"
         let (name, level, error): (String, Logger.Level, JobErrorInfo?) =
             switch outcome {
             case .succeeded: ("succeeded", .info, nil)
@@ -94,8 +110,12 @@ extension JobEngine {
             case .ended(_, _, let state, let error, _): (state.rawValue, .error, error)
             case .lost: ("lost", .warning, nil)
             }
-        Counter(label: "litemaas_job_attempts_total", dimensions: [("kind", kind), ("outcome", name)]).increment()
-        Timer(label: "litemaas_job_duration_seconds", dimensions: [("kind", kind)]).recordSeconds(took.inSeconds)
+        metrics.ended(kind: kind, outcome: name, took: took)
+        if case .again(let again) = outcome, again.charged, let upstream = handler?.upstream,
+            breaker.refusal(upstream, isProbe: false) != nil
+        {
+            metrics.burned(upstream)
+        }
         guard logger.logLevel <= level else { return }
         var metadata: Logger.Metadata = [
             "job_id": "\(job.id)", "kind": "\(kind)", "attempt": "\(job.attempt)", "outcome": "\(name)",

@@ -1,5 +1,4 @@
 import Logging
-import Metrics
 import Shared
 import Synchronization
 
@@ -16,6 +15,7 @@ extension JobEngine {
         let outcomes = finished.take(settings.maxFlush)
         guard !outcomes.isEmpty else { return }
         var pending = outcomes
+        let startedAt = ContinuousClock.now
         do {
             var locked: [JobOutcome] = []
             for part in parts(of: outcomes) {
@@ -23,6 +23,7 @@ extension JobEngine {
                 let ids = Set(part.map(\.jobId))
                 pending.removeAll { ids.contains($0.jobId) }
             }
+            metrics.flushed(outcomes.count, in: .now - startedAt)
             if !locked.isEmpty { retryLater(locked) }
         } catch {
             finished.putBack(pending)
@@ -90,7 +91,7 @@ extension JobEngine {
         let owned = try await store.stillOwned(missing.map(\.ownership), in: database)
         let stale = missing.filter { !owned.contains($0.jobId) }
         if !stale.isEmpty {
-            Counter(label: "litemaas_job_stale_finishes_total").increment(by: stale.count)
+            metrics.refused(stale.count)
             logger.warning(
                 "outcomes came too late: the jobs are somebody else's", metadata: ["count": "\(stale.count)"])
             release(stale.map(\.jobId))

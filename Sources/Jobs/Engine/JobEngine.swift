@@ -1,3 +1,4 @@
+package import CoreMetrics
 import Foundation
 package import Logging
 import ServiceLifecycle
@@ -29,6 +30,7 @@ package final class JobEngine: Service {
     let beatSignal = WakeSignal()
     let breaker: BreakerService
     let runner: JobRunner
+    let metrics: EngineMetrics
     let workers = PostgresWorkerStore()
     let state = Mutex(EngineState())
 
@@ -38,11 +40,13 @@ package final class JobEngine: Service {
     ///   - database: the engine's own pool, apart from the domain's so that neither starves the other: at least four
     ///     connections, with ``plannerSettings``.
     ///   - listener: listens to ``JobChannel``'s ready, cancel and breakers.
+    ///   - metrics: where the engine's own measurements go.
     package init(
         settings: EngineSettings, services: JobServices, database: PostgresClient, listener: PostgresListener,
-        logger: Logger
+        logger: Logger, metrics: any MetricsFactory = MetricsSystem.factory
     ) {
         self.settings = settings
+        self.metrics = EngineMetrics(factory: metrics)
         self.services = services
         self.queue = services.queue
         self.database = database
@@ -52,7 +56,7 @@ package final class JobEngine: Service {
         let claimSignal = claimSignal
         breaker = BreakerService(
             database: database, worker: incarnation, policy: settings.breakerPolicy,
-            probeLimit: settings.probeLimit, logger: logger, reopened: { claimSignal.ring() })
+            probeLimit: settings.probeLimit, metrics: self.metrics, logger: logger, reopened: { claimSignal.ring() })
         runner = JobRunner(
             catalog: queue.catalog, services: services, store: queue.store, breaker: breaker, lease: lease,
             running: running, logger: logger, random: { Double.random(in: 0..<1) })
@@ -147,6 +151,7 @@ package final class JobEngine: Service {
         for await event in listener.events() {
             switch event {
             case .mayHaveMissed:
+                metrics.missedNotifications()
                 claimSignal.ring()
                 dueSignal.ring()
                 beatSignal.ring()

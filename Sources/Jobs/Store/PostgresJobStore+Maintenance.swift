@@ -55,8 +55,11 @@ extension PostgresJobStore {
         return try rows.map(claimed)
     }
 
-    /// Finds objects whose jobs stay blocked behind nothing, and lets them go on. Returns the queues to wake.
-    func sweepBlocked(limit: Int, in executor: any PostgresExecutor) async throws -> Set<Int16> {
+    /// Finds objects whose jobs stay blocked behind nothing, and lets them go on. Returns the queues to
+    /// wake, and how many objects there were.
+    func sweepBlocked(limit: Int, in executor: any PostgresExecutor) async throws -> (
+        wake: Set<Int16>, count: Int
+    ) {
         let rows = try await executor.query(
             """
             select distinct b.order_key from jobs b
@@ -65,13 +68,13 @@ extension PostgresJobStore {
             limit \(limit)
             """)
         let keys = try rows.map { try $0.decode(String.self) }
-        guard !keys.isEmpty else { return [] }
-        return Set(try await executor.query(Self.handOver(keys)).map { try $0.decode(Int16.self) })
+        guard !keys.isEmpty else { return ([], 0) }
+        return (Set(try await executor.query(Self.handOver(keys)).map { try $0.decode(Int16.self) }), keys.count)
     }
 
     /// Jobs that wait for others that have ended: the successes are resolved, the rest is returned to be failed.
     func sweepDependents(limit: Int, in executor: any PostgresExecutor) async throws -> (
-        wake: Set<Int16>, failed: [Int64]
+        wake: Set<Int16>, failed: [Int64], count: Int
     ) {
         let rows = try await executor.query(
             """
@@ -91,7 +94,7 @@ extension PostgresJobStore {
                 wake.insert(try row.decode(Int16.self))
             }
         }
-        return (wake, failed.sorted())
+        return (wake, failed.sorted(), rows.count)
     }
 
     /// Jobs that somebody wants ended and that no worker runs: their attempt was over before it heard of it.

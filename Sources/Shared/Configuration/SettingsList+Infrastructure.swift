@@ -59,20 +59,20 @@ extension SettingsList {
 
     static let litellmURL = Setting(
         "LITELLM_API_URL", .url(schemes: ["http", "https"]), default: "http://localhost:4000", .litellm,
-        "Where LiteLLM is.")
+        usedBy: ProcessKind.allCases, "Where LiteLLM is.")
     static let litellmKey = Setting(
-        "LITELLM_API_KEY", .secret(), default: Secret(""), .litellm, usedBy: [.worker], requiredBy: [.worker],
+        "LITELLM_API_KEY", .secret(), default: Secret(""), .litellm, usedBy: [.worker, .cli], requiredBy: [.worker],
         example: "sk-MASTER-KEY", "LiteLLM's master key, or a key with the rights of a proxy admin.")
     static let litellmTimeout = Setting(
         "LITELLM_TIMEOUT", .duration(.milliseconds, 100...600_000), default: .seconds(30), .litellm,
-        "How long a call to LiteLLM may take (milliseconds).")
+        usedBy: ProcessKind.allCases, "How long a call to LiteLLM may take (milliseconds).")
     static let litellmCAFile = Setting(
         "LITELLM_CA_FILE", SettingParser<String>.readableFile.optional, default: nil, .litellm,
-        usedBy: [.worker],
+        usedBy: [.worker, .cli],
         example: "/etc/ssl/litellm-ca.pem",
         "Certificate authorities (PEM) for LiteLLM's certificate, in place of the system's.")
     static let litellmProxy = Setting(
-        "LITELLM_USE_ENV_PROXY", .boolean, default: false, .litellm, usedBy: [.worker],
+        "LITELLM_USE_ENV_PROXY", .boolean, default: false, .litellm, usedBy: [.worker, .cli],
         "Whether calls go through the proxy that `HTTPS_PROXY` and its like name.")
 
     static let litellm = [

@@ -118,6 +118,7 @@ struct BreakerTests {
                 for _ in 0..<12 {
                     let service = BreakerService(
                         database: harness.client, worker: UUID(), policy: BreakerPolicy(), probeLimit: .seconds(30),
+                        metrics: EngineHarness.metrics,
                         logger: EngineHarness.logger, reopened: {})
                     group.addTask { try await service.tick().count { $0 == .litellmAdmin } }
                 }
@@ -134,7 +135,8 @@ struct BreakerTests {
             let lease = WorkerLease()
             let breaker = BreakerService(
                 database: harness.client, worker: UUID(),
-                policy: BreakerPolicy(), probeLimit: .seconds(30), logger: EngineHarness.logger, reopened: {})
+                policy: BreakerPolicy(), probeLimit: .seconds(30), metrics: EngineHarness.metrics,
+                logger: EngineHarness.logger, reopened: {})
             let gate = JobCallGate(jobId: 1, isProbe: false, breaker: breaker, lease: lease, probed: nil)
             lease.extend(from: .now, by: .seconds(10))
             try await gate.admit(.litellmAdmin, timeLimit: .seconds(5))

@@ -59,13 +59,18 @@ struct EngineHarness: Sendable {
         return settings
     }
 
-    func engine(_ settings: EngineSettings = fastSettings) -> JobEngine {
+    /// Measurements that nobody reads.
+    static let metrics = EngineMetrics(factory: PrometheusMetricsFactory(PrometheusRegistry()))
+
+    func engine(
+        _ settings: EngineSettings = fastSettings, metrics: PrometheusRegistry = PrometheusRegistry()
+    ) -> JobEngine {
         JobEngine(
             settings: settings, services: services, database: client,
             listener: PostgresListener(
                 settings: database.settings,
                 channels: [JobChannel.ready, JobChannel.cancel, JobChannel.breakers], logger: Self.logger),
-            logger: Self.logger)
+            logger: Self.logger, metrics: PrometheusMetricsFactory(metrics))
     }
 
     /// Runs engines (with their listeners) while `body` runs, then stops them gracefully.
