@@ -25,11 +25,11 @@ struct DatabaseOptions: ParsableArguments {
     }
 
     /// Runs `body` with a client that is closed afterwards. Throws `ConfigurationError` for wrong settings.
-    func withClient<Result: Sendable>(
+    static func withClient<Result: Sendable>(
         _ body: (PostgresClient, AppConfiguration, Logger) async throws -> Result
     ) async throws -> Result {
         let configuration = try await AppConfiguration.load(process: .cli)
-        let logger = Self.logger(configuration)
+        let logger = logger(configuration)
         var settings = configuration.database
         // Somebody is waiting: the pool need not go on trying for long.
         settings.leaseTimeout = min(settings.leaseTimeout, .seconds(5))
@@ -47,7 +47,7 @@ struct DatabaseOptions: ParsableArguments {
     /// Runs `body` with a migrator of the configured database.
     func withMigrator<Result: Sendable>(_ body: (Migrator) async throws -> Result) async throws -> Result {
         let directory = try directory()
-        return try await withClient { client, _, logger in
+        return try await Self.withClient { client, _, logger in
             try await body(Migrator(client: client, directory: directory, logger: logger))
         }
     }

@@ -17,7 +17,7 @@ struct DatabaseSetupCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let isCreated = try await database.withClient { client, _, logger in
+        let isCreated = try await DatabaseOptions.withClient { client, _, logger in
             try await PostgresDatabaseStore(settings: client.settings, logger: logger).createIfAbsent()
         }
         if isCreated, !output.json { Console.print("The database was created.") }

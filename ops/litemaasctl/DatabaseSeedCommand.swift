@@ -18,7 +18,7 @@ struct DatabaseSeedCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let report = try await database.withClient { client, configuration, _ in
+        let report = try await DatabaseOptions.withClient { client, configuration, _ in
             guard configuration.environment != .production else {
                 throw CommandFailure(description: "APP_ENV is production: nobody made up belongs into its database.")
             }

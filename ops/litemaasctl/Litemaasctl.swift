@@ -88,9 +88,9 @@ enum Console {
         Swift.print(String(decoding: try JSON.encoder.encode(value), as: UTF8.self))
     }
 
-    /// Lets readers of a pipe see what was printed so far.
-    static func flush() {
-        fflush(stdout)
+    /// A line that readers of a pipe see at once.
+    static func printAtOnce(_ text: String) {
+        StandardStreamSink(.standardOutput).write(Array((text + "\n").utf8))
     }
 
     static func error(_ text: String) {

@@ -15,6 +15,8 @@ struct DatabaseDoctor: Sendable {
         var settings = configuration.database
         settings.leaseTimeout = min(settings.leaseTimeout, .seconds(5))
         settings.applicationName = "litemaasctl-doctor"
+        // A pooler that nobody declared would mix them up before it is found.
+        settings.preparedStatements = false
         let client = PostgresClient(settings: settings, logger: logger)
         let findings = await look(client, logger)
         await client.close()

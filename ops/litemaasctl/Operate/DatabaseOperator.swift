@@ -1,0 +1,99 @@
+import Foundation
+import Jobs
+import Shared
+
+/// Acts in the database, as the account that runs the program.
+struct DatabaseOperator: Operator {
+    private let administration: JobAdministration
+    private let queueAdministration: QueueAdministration
+    private let breakerAdministration: BreakerAdministration
+    private let workerAdministration: WorkerAdministration
+    private let actor = AuditActor(
+        userId: nil, name: "litemaasctl:\(ProcessInfo.processInfo.userName)",
+        userAgent: "litemaasctl/\(BuildInfo.version)")
+
+    /// - Parameter queue: prepared.
+    init(queue: JobQueue) {
+        administration = JobAdministration(queue: queue)
+        queueAdministration = QueueAdministration(queue: queue)
+        breakerAdministration = BreakerAdministration(queue: queue)
+        workerAdministration = WorkerAdministration(queue: queue)
+    }
+
+    // MARK: Jobs
+
+    func jobs(_ query: JobQuery, cursor: String?, limit: Int) async throws -> JobPage {
+        try await administration.jobs(query, cursor: cursor, limit: limit)
+    }
+
+    func job(_ id: Int64) async throws -> JobReport {
+        guard let job = try await administration.job(id: id) else {
+            throw CommandRefusal(status: .notFound, "There is no job \(id).")
+        }
+        return job
+    }
+
+    func statistics() async throws -> JobStatistics { try await administration.statistics() }
+
+    func retry(_ id: Int64) async throws {
+        try await administration.perform { try await administration.retry(id: id, by: actor, in: $0) }
+    }
+
+    func cancel(_ id: Int64, force: Bool, reason: String?) async throws {
+        try await administration.perform {
+            try await administration.cancel(id: id, force: force, reason: reason, by: actor, in: $0)
+        }
+    }
+
+    func discard(_ id: Int64, force: Bool, reason: String?) async throws {
+        try await administration.perform {
+            try await administration.discard(id: id, force: force, reason: reason, by: actor, in: $0)
+        }
+    }
+
+    func reschedule(_ id: Int64, at time: Date, force: Bool, reason: String?) async throws {
+        try await administration.perform {
+            try await administration.reschedule(id: id, at: time, force: force, reason: reason, by: actor, in: $0)
+        }
+    }
+
+    // MARK: Queues, breakers, workers
+
+    func queues() async throws -> [QueueReport] { try await queueAdministration.queues() }
+
+    func pause(_ queue: String, reason: String?, force: Bool) async throws -> QueueReport {
+        try await administration.perform {
+            try await queueAdministration.pause(queue, reason: reason, force: force, by: actor, in: $0)
+        }
+    }
+
+    func resume(_ queue: String) async throws -> QueueReport {
+        try await administration.perform { try await queueAdministration.resume(queue, by: actor, in: $0) }
+    }
+
+    func breakers() async throws -> [BreakerReport] { try await breakerAdministration.breakers() }
+
+    func force(
+        _ breaker: String, _ state: BreakerAdministration.Force, reason: String
+    ) async throws -> BreakerReport {
+        try await administration.perform {
+            try await breakerAdministration.force(breaker, state, reason: reason, by: actor, in: $0)
+        }
+    }
+
+    func reset(_ breaker: String) async throws -> BreakerReport {
+        try await administration.perform { try await breakerAdministration.reset(breaker, by: actor, in: $0) }
+    }
+
+    func workers(ended: Bool) async throws -> [WorkerReport] { try await workerAdministration.workers(ended: ended) }
+
+    func drain(_ worker: Int32, reason: String?) async throws -> WorkerReport {
+        try await administration.perform {
+            try await workerAdministration.drain(worker, reason: reason, by: actor, in: $0)
+        }
+    }
+
+    func resume(worker: Int32) async throws -> WorkerReport {
+        try await administration.perform { try await workerAdministration.resume(worker, by: actor, in: $0) }
+    }
+}

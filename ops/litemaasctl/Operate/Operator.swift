@@ -1,0 +1,26 @@
+import Foundation
+import Jobs
+import Shared
+
+/// What an operator can look at and do, wherever it is done: over the REST API, or in the database.
+protocol Operator: Sendable {
+    func jobs(_ query: JobQuery, cursor: String?, limit: Int) async throws -> JobPage
+    func job(_ id: Int64) async throws -> JobReport
+    func statistics() async throws -> JobStatistics
+    func retry(_ id: Int64) async throws
+    func cancel(_ id: Int64, force: Bool, reason: String?) async throws
+    func discard(_ id: Int64, force: Bool, reason: String?) async throws
+    func reschedule(_ id: Int64, at time: Date, force: Bool, reason: String?) async throws
+
+    func queues() async throws -> [QueueReport]
+    func pause(_ queue: String, reason: String?, force: Bool) async throws -> QueueReport
+    func resume(_ queue: String) async throws -> QueueReport
+
+    func breakers() async throws -> [BreakerReport]
+    func force(_ breaker: String, _ state: BreakerAdministration.Force, reason: String) async throws -> BreakerReport
+    func reset(_ breaker: String) async throws -> BreakerReport
+
+    func workers(ended: Bool) async throws -> [WorkerReport]
+    func drain(_ worker: Int32, reason: String?) async throws -> WorkerReport
+    func resume(worker: Int32) async throws -> WorkerReport
+}
