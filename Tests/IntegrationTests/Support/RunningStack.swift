@@ -30,7 +30,8 @@ struct RunningStack: Sendable {
     let directory: URL
     let callLog: URL
     private let litellm: String
-    private let api: String
+    /// The API's address.
+    let api: String
     private let simulator: RunningProgram
     private let apiProgram: RunningProgram
     private let worker: RunningProgram

@@ -57,6 +57,15 @@ struct DatabaseOperator: Operator {
         }
     }
 
+    func preview(_ request: BulkRequest) async throws -> BulkPreview { try await administration.preview(request) }
+
+    func bulk(_ request: BulkRequest) async throws -> JobNumber {
+        JobNumber(
+            try await administration.perform {
+                try await administration.startBulk(request, by: actor, in: $0)
+            }.id)
+    }
+
     // MARK: Queues, breakers, workers
 
     func queues() async throws -> [QueueReport] { try await queueAdministration.queues() }

@@ -10,7 +10,7 @@ struct JobsCommand: AsyncParsableCommand {
         subcommands: [
             JobsListCommand.self, JobsShowCommand.self, JobsExplainCommand.self, JobsStatsCommand.self,
             JobsTailCommand.self, JobsRetryCommand.self, JobsCancelCommand.self, JobsDiscardCommand.self,
-            JobsRescheduleCommand.self,
+            JobsRescheduleCommand.self, JobsBulkCommand.self,
         ])
 }
 

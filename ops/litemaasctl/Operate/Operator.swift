@@ -12,6 +12,10 @@ protocol Operator: Sendable {
     func discard(_ id: Int64, force: Bool, reason: String?) async throws
     func reschedule(_ id: Int64, at time: Date, force: Bool, reason: String?) async throws
 
+    func preview(_ request: BulkRequest) async throws -> BulkPreview
+    /// Starts a bulk action as a job.
+    func bulk(_ request: BulkRequest) async throws -> JobNumber
+
     func queues() async throws -> [QueueReport]
     func pause(_ queue: String, reason: String?, force: Bool) async throws -> QueueReport
     func resume(_ queue: String) async throws -> QueueReport

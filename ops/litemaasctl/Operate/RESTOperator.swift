@@ -47,6 +47,25 @@ struct RESTOperator: Operator {
         let _: JSONValue = try await send(.post, "/jobs/\(id)/\(verb)", body: .object(body))
     }
 
+    func preview(_ request: BulkRequest) async throws -> BulkPreview {
+        try await send(.post, "/jobs/bulk", body: try Self.body(request, dryRun: true))
+    }
+
+    func bulk(_ request: BulkRequest) async throws -> JobNumber {
+        struct Answer: Decodable {
+            struct Job: Decodable { let id: JobNumber }
+            let job: Job
+        }
+        let answer: Answer = try await send(.post, "/jobs/bulk", body: try Self.body(request, dryRun: false))
+        return answer.job.id
+    }
+
+    private static func body(_ request: BulkRequest, dryRun: Bool) throws -> JSONValue {
+        var body = try JSON.decoder.decode(JSONValue.self, from: JSON.encoder.encode(request)).objectValue ?? [:]
+        body["dryRun"] = .bool(dryRun)
+        return .object(body)
+    }
+
     // MARK: Queues, breakers, workers
 
     func queues() async throws -> [QueueReport] { try await list("/queues") }
