@@ -152,70 +152,90 @@ package struct JobQueue: Sendable {
         transaction.afterCommit { await wakeups.due() }
     }
 
-    /// Ends a job on behalf of the worker that ran it, or of one that rescued it.
+    /// Ends a job on behalf of the worker that ran it, or of one that rescued it; nothing when the attempt does not own
+    /// the job any more.
     func end(
         jobId: Int64, token: Int64, as state: JobState, error: JobErrorInfo, by person: String?, attempted: Bool
     ) async throws -> JobEnding.Result {
-        do {
-            return try await database.withTransaction(retries: Self.retries) { transaction in
-                guard let job = try await store.lock(jobId: jobId, in: transaction), job.token == token else {
-                    return JobEnding.Result()
-                }
-                return try await ending.end(
-                    job, as: state, error: error, by: person, attempted: attempted, in: transaction)
-            }
-        } catch let failure as PostgresError where failure.isConnectionLoss {
-            throw failure
-        } catch {
-            // The kind's own marking failed: the job must still end, or it would be tried for ever.
-            logger.critical(
-                "a job ended without marking its object",
-                metadata: ["job_id": "\(jobId)", "error": "\(failureText(error))"])
-            return try await database.withTransaction(retries: Self.retries) { transaction in
-                guard let job = try await store.lock(jobId: jobId, in: transaction), job.token == token else {
-                    return JobEnding.Result()
-                }
-                return try await ending.end(
-                    job, as: state, error: self.info(of: error, instead: state), by: person, attempted: attempted,
-                    marksObject: false, in: transaction)
-            }
+        try await endSurely(jobId) { job, _ in
+            // Put back or brought back by a person, it has the same token until the next claim.
+            guard job.token == token, job.state == .running else { return nil }
+            return Verdict(state: state, error: error, person: person, attempted: attempted)
         }
-    }
-
-    private func info(of error: any Error, instead state: JobState) -> JobErrorInfo {
-        JobErrorInfo(
-            errorClass: .permanent, code: "end_not_marked",
-            message: "The job ended as \(state.rawValue), but its object could not be marked.")
-    }
-
-    private func failureText(_ error: any Error) -> String {
-        (error as? PostgresError).map(\.description) ?? String(describing: type(of: error))
     }
 
     /// Ends a job whose dependency has ended without success.
     func failDependent(jobId: Int64) async throws -> JobEnding.Result {
-        try await database.withTransaction(retries: Self.retries) { transaction in
-            guard let job = try await store.lock(jobId: jobId, in: transaction), job.state != .running else {
-                return JobEnding.Result()
-            }
+        try await endSurely(jobId) { job, _ in
+            guard job.state != .running else { return nil }
             let error = JobErrorInfo(
                 errorClass: .permanent, code: "dependency_failed",
                 message: "A job that this one needs has ended without success.")
-            return try await ending.end(job, as: .failed, error: error, by: nil, attempted: false, in: transaction)
+            return Verdict(state: .failed, error: error)
         }
     }
 
     /// Ends a waiting job for which a request to cancel came while it ran.
     func cancelLate(jobId: Int64) async throws -> JobEnding.Result {
-        try await database.withTransaction(retries: Self.retries) { transaction in
-            guard let job = try await store.lock(jobId: jobId, in: transaction), job.state != .running else {
-                return JobEnding.Result()
-            }
+        try await endSurely(jobId) { [store] job, transaction in
+            guard job.state != .running else { return nil }
             let requestedBy = try await store.cancelRequestedBy(jobId: jobId, in: transaction)
-            return try await ending.end(
-                job, as: .cancelled, error: .cancelled(by: requestedBy), by: requestedBy, attempted: false,
-                marksObject: requestedBy != JobErrorInfo.superseded, in: transaction)
+            return Verdict(
+                state: .cancelled, error: .cancelled(by: requestedBy), person: requestedBy,
+                marksObject: requestedBy != JobErrorInfo.superseded)
         }
+    }
+
+    /// How a job is to end.
+    private struct Verdict: Sendable {
+        var state: JobState
+        var error: JobErrorInfo
+        var person: String?
+        var attempted = false
+        var marksObject = true
+    }
+
+    /// Ends a job. When its kind cannot mark the object the job ends all the same: it would be tried for ever, and keep
+    /// whoever ends jobs from all the others.
+    private func endSurely(
+        _ jobId: Int64, _ verdict: @Sendable (EndingJob, PostgresTransaction) async throws -> Verdict?
+    ) async throws -> JobEnding.Result {
+        do {
+            return try await endOnce(jobId, verdict)
+        } catch let failure as PostgresError where failure.isPassing {
+            throw failure
+        } catch let failure as CancellationError {
+            throw failure
+        } catch {
+            logger.critical(
+                "a job ended without marking its object",
+                metadata: ["job_id": "\(jobId)", "error": "\(failureText(error))"])
+            return try await endOnce(jobId) { job, transaction in
+                guard var verdict = try await verdict(job, transaction) else { return nil }
+                verdict.error = JobErrorInfo(
+                    errorClass: .permanent, code: "end_not_marked",
+                    message: "The job ended as \(verdict.state.rawValue), but its object could not be marked.")
+                verdict.marksObject = false
+                return verdict
+            }
+        }
+    }
+
+    private func endOnce(
+        _ jobId: Int64, _ verdict: @Sendable (EndingJob, PostgresTransaction) async throws -> Verdict?
+    ) async throws -> JobEnding.Result {
+        try await database.withTransaction(retries: Self.retries) { transaction in
+            guard let job = try await store.lock(jobId: jobId, in: transaction),
+                let verdict = try await verdict(job, transaction)
+            else { return JobEnding.Result() }
+            return try await ending.end(
+                job, as: verdict.state, error: verdict.error, by: verdict.person, attempted: verdict.attempted,
+                marksObject: verdict.marksObject, in: transaction)
+        }
+    }
+
+    private func failureText(_ error: any Error) -> String {
+        (error as? PostgresError).map(\.description) ?? String(describing: type(of: error))
     }
 
     /// Tells claimers and waiters what an ending changed.
@@ -237,5 +257,17 @@ package struct JobQueue: Sendable {
 
     private func encode(_ job: some JobKind) throws -> String {
         String(decoding: try JSON.encoder.encode(job), as: UTF8.self)
+    }
+}
+
+extension PostgresError {
+    /// Whether it says something about the moment rather than about the statement: trying again later can help.
+    fileprivate var isPassing: Bool {
+        switch code {
+        case .connection, .timeout, .cancelled, .poolExhausted, .closed: true
+        case .server:
+            isConnectionLoss || sqlState.map { ["40", "53", "55", "57", "25"].contains(String($0.prefix(2))) } ?? false
+        case .decode, .encode, .transactionAborted, .misuse: false
+        }
     }
 }

@@ -7,14 +7,38 @@ enum JobOutcome: Sendable {
     case again(AgainJob)
     case ended(id: Int64, token: Int64, state: JobState, error: JobErrorInfo, by: String?)
     /// Not this worker's any more: nothing may be written.
-    case lost(id: Int64)
+    case lost(id: Int64, token: Int64)
 
     var jobId: Int64 {
         switch self {
         case .succeeded(let job): job.id
         case .again(let job): job.id
         case .ended(let id, _, _, _, _): id
-        case .lost(let id): id
+        case .lost(let id, _): id
+        }
+    }
+
+    /// The attempt it is the outcome of.
+    var attemptId: AttemptId {
+        switch self {
+        case .succeeded(let job): AttemptId(id: job.id, token: job.token)
+        case .again(let job): AttemptId(id: job.id, token: job.token)
+        case .ended(let id, let token, _, _, _), .lost(let id, let token): AttemptId(id: id, token: token)
+        }
+    }
+
+    /// The same without the texts that the handler made: for a database that cannot store them.
+    var withoutTexts: JobOutcome {
+        switch self {
+        case .succeeded(var job):
+            job.result = nil
+            return .succeeded(job)
+        case .again(var job):
+            job.error = job.error.map { .unstorable(as: $0.errorClass) }
+            return .again(job)
+        case .ended(let id, let token, let state, let error, let by):
+            return .ended(id: id, token: token, state: state, error: .unstorable(as: error.errorClass), by: by)
+        case .lost: return self
         }
     }
 }
@@ -49,5 +73,12 @@ final class FinishBuffer: Sendable {
     /// Puts back what a failed flush could not write.
     func putBack(_ failed: [JobOutcome]) {
         outcomes.withLock { $0.insert(contentsOf: failed, at: 0) }
+    }
+}
+
+extension JobErrorInfo {
+    static func unstorable(as errorClass: JobErrorClass) -> JobErrorInfo {
+        JobErrorInfo(
+            errorClass: errorClass, code: "unstorable_error", message: "What the attempt reported could not be stored.")
     }
 }

@@ -13,30 +13,20 @@ extension JobEngine {
     /// Extends the lease and hears of cancellations. A lost lease stops everything and starts a new incarnation.
     func beat() async throws {
         let workerId = state.withLock { $0.workerId }
+        // A lease that has run out here is not extended, even if nobody has noticed: what it covered was stopped, and
+        // only a row that is given up lets others take those jobs.
+        guard lease.remaining > .zero else { return try await startAnew(insteadOf: workerId) }
         let sentAt = ContinuousClock.now
-        let results: [PostgresRows]
-        do {
-            results = try await database.pipeline([
-                workers.beat(workerId: workerId, lease: settings.lease), store.cancelRequests(workerId: workerId),
-            ])
-        } catch {
-            // No beat got through: fence ourselves before the database gives our jobs away.
-            if lease.remaining <= .zero { running.stopAll(reason: .leaseLost) }
-            throw error
+        let results = try await database.pipeline([
+            workers.beat(workerId: workerId, lease: settings.lease), store.cancelRequests(workerId: workerId),
+        ])
+        guard !results[0].isEmpty, lease.extend(from: sentAt, by: settings.lease) else {
+            return try await startAnew(insteadOf: workerId)
         }
-        guard !results[0].isEmpty else {
-            logger.error("the lease was lost; starting anew", metadata: ["worker_id": "\(workerId)"])
-            lease.lose()
-            running.stopAll(reason: .leaseLost)
-            try await register()
-            let newId = state.withLock { $0.workerId }
-            return try await workers.keepDrain(from: workerId, to: newId, in: database)
-        }
-        lease.extend(from: sentAt, by: settings.lease)
         if let row = results[0].first { try await obey(isToRest: try row.decode(Bool.self), workerId: workerId) }
         for row in results[1] {
             let (id, token, by) = try row.decode(Int64.self, Int64.self, String?.self)
-            running.stop(id, token: token, reason: .cancelled(by: by))
+            running.stop(AttemptId(id: id, token: token), reason: .cancelled(by: by))
         }
     }
 
@@ -50,6 +40,17 @@ extension JobEngine {
         logger.notice("told by an operator", metadata: ["claims": "\(!isToRest)", "worker_id": "\(workerId)"])
         try await workers.setState(isToRest ? .draining : .active, workerId: workerId, in: database)
         claimSignal.ring()
+    }
+
+    /// Stops everything, gives the row up and takes another one.
+    private func startAnew(insteadOf workerId: Int32) async throws {
+        logger.error("the lease was lost; starting anew", metadata: ["worker_id": "\(workerId)"])
+        lease.lose()
+        running.stopAll(reason: .leaseLost)
+        try await workers.setState(.lost, workerId: workerId, in: database)
+        try await register()
+        let newId = state.withLock { $0.workerId }
+        try await workers.keepDrain(from: workerId, to: newId, in: database)
     }
 
     func promoteOnTime() async throws {
@@ -66,6 +67,8 @@ extension JobEngine {
 
     func enforceDeadlines() async throws {
         await WakeSignal().wait(atMost: .milliseconds(200))
+        // However long a heartbeat hangs, nothing goes on here that the database may give to somebody else.
+        if lease.remaining <= .zero { running.stopAll(reason: .leaseLost) }
         for id in running.enforceDeadlines(grace: .seconds(30)) {
             logger.error("a job ignores being stopped; its slot stays taken", metadata: ["job_id": "\(id)"])
         }
@@ -159,13 +162,9 @@ extension JobEngine {
             let kindIds = try kinds.map { try store.names.kindId($0.name) }
             let queueIds = try Set(kinds.map(\.queue)).sorted().map { try store.names.queueId($0) }
             if !kindIds.isEmpty, !isDraining, !isResting,
-                let job = try await store.claimProbe(
-                    queueIds: queueIds, upstream: upstream.code, kinds: kindIds, workerId: workerId, in: database)
+                try await startProbe(upstream, kindIds, queueIds, workerId)
             {
-                let once = Once()
-                return start(job, isReserved: false) { [self] error in
-                    if once.claim() { await endProbe(upstream, error: error) }
-                }
+                return
             }
             var failure: LiteLLMError?
             do { try await services.litellm.probe() } catch let error as LiteLLMError { failure = error }
@@ -174,6 +173,31 @@ extension JobEngine {
             // The permit runs out and another worker probes.
             logger.warning("a probe could not be made", metadata: ["upstream": "\(upstream)", "error": "\(error)"])
         }
+    }
+
+    /// Starts a queued job as the probe. Returns false when there is none.
+    private func startProbe(
+        _ upstream: Upstream, _ kindIds: [Int16], _ queueIds: [Int16], _ workerId: Int32
+    ) async throws -> Bool {
+        state.withLock { state in
+            state.probeClaims += 1
+            state.openProbeClaims += 1
+        }
+        defer { state.withLock { $0.openProbeClaims -= 1 } }
+        let claimed: ClaimedJob?
+        do {
+            claimed = try await store.claimProbe(
+                queueIds: queueIds, upstream: upstream.code, kinds: kindIds, workerId: workerId, in: database)
+        } catch {
+            state.withLock { $0.hasUncertainClaims = true }
+            throw error
+        }
+        guard let job = claimed else { return false }
+        let once = Once()
+        start(job, isReserved: false) { [self] error in
+            if once.claim() { await endProbe(upstream, error: error) }
+        }
+        return true
     }
 
     private func endProbe(_ upstream: Upstream, error: LiteLLMError?) async {

@@ -37,9 +37,13 @@ extension JobEngine {
     package var runningCount: Int { running.count }
 
     /// Claims from every lane in one round trip. Returns whether there may be more to claim at once.
-    private func claimRound() async throws -> Bool {
-        let (workerId, lanes, isDraining) = state.withLock { ($0.workerId, $0.lanes, $0.isDraining || $0.isResting) }
+    func claimRound() async throws -> Bool {
+        let (workerId, lanes, isDraining, isResting) = state.withLock {
+            ($0.workerId, $0.lanes, $0.isDraining, $0.isResting)
+        }
         guard !isDraining, lease.remaining > .zero else { return false }
+        try await adoptUncertain()
+        guard !isResting else { return false }
         var room = running.free(isReserved: false)
         var wanted: [(index: Int, limit: Int)] = []
         for (index, lane) in lanes.enumerated() {
@@ -57,16 +61,54 @@ extension JobEngine {
                 lane: lanes[index].lane, limit: limit, workerId: workerId, after: cursor(lanes[index]), kinds: nil)
         }
         let sentAt = ContinuousClock.now
-        let results = try await database.pipeline(queries)
+        let results: [PostgresRows]
+        do {
+            results = try await database.pipeline(queries)
+        } catch {
+            state.withLock { $0.hasUncertainClaims = true }
+            throw error
+        }
         metrics.claimed(results.map(\.count), in: .now - sentAt)
         var isMore = false
+        var claimed: [ClaimedJob] = []
         for ((index, limit), rows) in zip(wanted, results) {
             let jobs = try rows.map(store.claimed).sorted { ($0.priority, $0.id) < ($1.priority, $1.id) }
             advance(index, last: jobs.last, isFull: jobs.count == limit)
             if jobs.count == limit { isMore = true }
             for job in jobs { start(job, isReserved: lanes[index].isReserved) }
+            claimed += jobs
+        }
+        // The lease was lost while the claim was under way: they are the row's that was given up.
+        if state.withLock({ $0.workerId }) != workerId {
+            for job in claimed { running.stop(job.attemptId, reason: .leaseLost) }
         }
         return isMore
+    }
+
+    /// Starts what a claim took whose answer was lost on the way: the database believes that this worker runs it, so
+    /// nobody else ever would.
+    func adoptUncertain() async throws {
+        let before = state.withLock { state -> Int? in
+            state.hasUncertainClaims && state.openProbeClaims == 0 ? state.probeClaims : nil
+        }
+        guard let before else { return }
+        let started = running.held
+        let workerId = state.withLock { $0.workerId }
+        let held = try await store.heldJobs(workerId: workerId, in: database)
+        // A probe's claim that came between is in its own hands.
+        let isCertain = state.withLock { state in
+            guard state.probeClaims == before, state.workerId == workerId else { return false }
+            state.hasUncertainClaims = false
+            return true
+        }
+        guard isCertain else { return }
+        for job in held where !started.contains(job.attemptId) && !running.holds(job.attemptId) {
+            logger.notice("a claim whose answer was lost is taken up", metadata: ["job_id": "\(job.id)"])
+            let isReserved = state.withLock { state in
+                state.lanes.contains { $0.lane.queueId == job.queueId && $0.isReserved }
+            }
+            start(job, isReserved: isReserved)
+        }
     }
 
     /// The start of the index once a second: higher priorities and late commits come before the cursor.
@@ -97,7 +139,7 @@ extension JobEngine {
             report(outcome, job, handler: handler, took: .now - startedAt)
             finished.add(outcome)
         }
-        running.attach(task, to: job.id)
+        running.attach(task, to: job.attemptId)
     }
 
     private func report(_ outcome: JobOutcome, _ job: ClaimedJob, handler: JobHandler?, took: Duration) {

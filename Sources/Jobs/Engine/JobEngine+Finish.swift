@@ -19,9 +19,9 @@ extension JobEngine {
         do {
             var locked: [JobOutcome] = []
             for part in parts(of: outcomes) {
-                locked += try await write(part)
-                let ids = Set(part.map(\.jobId))
-                pending.removeAll { ids.contains($0.jobId) }
+                locked += try await writeEach(part)
+                let written = Set(part.map(\.attemptId))
+                pending.removeAll { written.contains($0.attemptId) }
             }
             metrics.flushed(outcomes.count, in: .now - startedAt)
             if !locked.isEmpty { retryLater(locked) }
@@ -48,6 +48,24 @@ extension JobEngine {
         return ([plain, ordered, again] + rest).filter { !$0.isEmpty }
     }
 
+    /// Writes outcomes of one sort. One with a text that the database cannot store, such as a NUL character, is found
+    /// by halving and written without it: it must not keep the others from being written.
+    private func writeEach(_ outcomes: [JobOutcome]) async throws -> [JobOutcome] {
+        do {
+            return try await write(outcomes)
+        } catch let error as PostgresError where error.refusesValue {
+            guard outcomes.count > 1 else {
+                logger.error(
+                    "an outcome could not be stored with its texts",
+                    metadata: ["job_id": "\(outcomes[0].jobId)", "error": "\(error)"])
+                return try await write(outcomes.map(\.withoutTexts))
+            }
+            let half = outcomes.count / 2
+            let locked = try await writeEach(Array(outcomes[..<half]))
+            return locked + (try await writeEach(Array(outcomes[half...])))
+        }
+    }
+
     /// Writes outcomes of one sort. Returns those whose rows were locked by somebody.
     private func write(_ outcomes: [JobOutcome]) async throws -> [JobOutcome] {
         var successes: [FinishedJob] = []
@@ -56,12 +74,12 @@ extension JobEngine {
             switch outcome {
             case .succeeded(let job): successes.append(job)
             case .again(let job): again.append(job)
-            case .lost(let id): release([id])
+            case .lost: release([outcome])
             case .ended(let id, let token, let state, let error, let by):
                 let result = try await queue.end(
                     jobId: id, token: token, as: state, error: error, by: by,
                     attempted: state == .failed)
-                release([id])
+                release([outcome])
                 await queue.announce(result)
             }
         }
@@ -83,20 +101,20 @@ extension JobEngine {
 
     /// Frees the slots of what was written; sorts the rest into locked (try again) and no longer ours (drop).
     private func settle(_ outcomes: [JobOutcome], _ result: FinishResult) async throws -> [JobOutcome] {
-        release(result.done)
+        release(outcomes.filter { result.done.contains($0.jobId) })
         if !result.watched.isEmpty { await queue.wakeups.finished(result.watched) }
         wake(result.wake)
         let missing = outcomes.filter { !result.done.contains($0.jobId) }
         guard !missing.isEmpty else { return [] }
-        let owned = try await store.stillOwned(missing.map(\.ownership), in: database)
-        let stale = missing.filter { !owned.contains($0.jobId) }
+        let owned = try await store.stillOwned(missing.map(\.attemptId), in: database)
+        let stale = missing.filter { !owned.contains($0.attemptId) }
         if !stale.isEmpty {
             metrics.refused(stale.count)
             logger.warning(
                 "outcomes came too late: the jobs are somebody else's", metadata: ["count": "\(stale.count)"])
-            release(stale.map(\.jobId))
+            release(stale)
         }
-        return missing.filter { owned.contains($0.jobId) }
+        return missing.filter { owned.contains($0.attemptId) }
     }
 
     private func retryLater(_ outcomes: [JobOutcome]) {
@@ -106,8 +124,8 @@ extension JobEngine {
         }
     }
 
-    private func release(_ ids: some Sequence<Int64>) {
-        running.end(ids)
+    private func release(_ outcomes: [JobOutcome]) {
+        running.end(outcomes.map(\.attemptId))
         claimSignal.ring()
         state.withLock { $0.idleSignal }.ring()
     }
@@ -122,14 +140,9 @@ extension JobEngine {
     }
 }
 
-extension JobOutcome {
-    /// The job and the token under which it is to be written.
-    var ownership: (id: Int64, token: Int64) {
-        switch self {
-        case .succeeded(let job): (job.id, job.token)
-        case .again(let job): (job.id, job.token)
-        case .ended(let id, let token, _, _, _): (id, token)
-        case .lost(let id): (id, -1)
-        }
+extension PostgresError {
+    /// Whether the values are what the statement failed on, so that it fails again with them.
+    var refusesValue: Bool {
+        code == .encode || sqlState?.hasPrefix("22") == true || sqlState?.hasPrefix("54") == true
     }
 }

@@ -137,7 +137,7 @@ package final class JobEngine: Service {
             kinds: queue.catalog.names, capacity: Int32(settings.concurrency), lease: settings.lease)
         let sentAt = ContinuousClock.now
         let workerId = try await workers.register(registration, in: database)
-        lease.extend(from: sentAt, by: settings.lease)
+        lease.begin(from: sentAt, by: settings.lease)
         state.withLock { state in
             state.workerId = workerId
             state.lanes = lanes
@@ -235,6 +235,11 @@ struct EngineState: Sendable {
     var nextDue: Duration?
     var lastPartitionCare: ContinuousClock.Instant?
     var hasSwept = false
+    /// Whether a claim failed after which the database may hold jobs as ours that were never started here.
+    var hasUncertainClaims = false
+    /// Claims of probes, which run beside the claim loop: all so far, and those under way.
+    var probeClaims = 0
+    var openProbeClaims = 0
 
     func serves(_ queueId: Int16) -> Bool { lanes.contains { $0.lane.queueId == queueId } }
 }

@@ -29,10 +29,10 @@ struct JobRunner: Sendable {
         }
         do {
             let result = try await handler.run(job.args, context(job, handler, probed))
-            _ = running.finishing(job.id)
+            _ = running.finishing(job.attemptId)
             return .succeeded(FinishedJob(id: job.id, token: job.token, orderKey: job.orderKey, result: result))
         } catch {
-            return outcome(of: error, job, handler, stop: running.finishing(job.id), isProbe: probed != nil)
+            return outcome(of: error, job, handler, stop: running.finishing(job.attemptId), isProbe: probed != nil)
         }
     }
 
@@ -58,7 +58,7 @@ struct JobRunner: Sendable {
         of error: any Error, _ job: ClaimedJob, _ handler: JobHandler, stop: StopReason?, isProbe: Bool
     ) -> JobOutcome {
         switch stop {
-        case .leaseLost: return .lost(id: job.id)
+        case .leaseLost: return .lost(id: job.id, token: job.token)
         case .cancelled(let by): return ended(job, .cancelled, .cancelled(by: by), by: by)
         case .shutdown where isInterruption(error): return again(job, after: .zero, charged: false, error: nil)
         case .timeout where isInterruption(error):
@@ -70,7 +70,7 @@ struct JobRunner: Sendable {
         case .timeout, .shutdown, nil: break
         }
         switch error {
-        case is JobLeaseLost: return .lost(id: job.id)
+        case is JobLeaseLost: return .lost(id: job.id, token: job.token)
         case let snooze as JobSnooze: return again(job, after: snooze.delay, charged: false, error: nil)
         case let refused as UpstreamRefused:
             logger.debug("call refused", metadata: ["job_id": "\(job.id)", "reason": "\(refused.reason)"])

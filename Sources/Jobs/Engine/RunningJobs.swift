@@ -9,10 +9,15 @@ enum StopReason: Sendable, Equatable {
     case leaseLost
 }
 
+/// One attempt at a job. A job that was put back may be claimed here again before its last attempt is booked out.
+struct AttemptId: Hashable, Sendable {
+    var id: Int64
+    var token: Int64
+}
+
 /// The jobs this worker holds. A slot is free again once the end of its job has been written down.
 final class RunningJobs: Sendable {
     private struct Entry {
-        var token: Int64
         var isReserved: Bool
         var task: Task<Void, Never>?
         var deadline: ContinuousClock.Instant
@@ -20,7 +25,7 @@ final class RunningJobs: Sendable {
         var isFinishing = false
     }
     private struct State {
-        var entries: [Int64: Entry] = [:]
+        var entries: [AttemptId: Entry] = [:]
         var reserved = 0
     }
     private let state = Mutex(State())
@@ -47,14 +52,14 @@ final class RunningJobs: Sendable {
 
     func begin(_ job: ClaimedJob, isReserved: Bool, timeout: Duration) {
         state.withLock { state in
-            state.entries[job.id] = Entry(
-                token: job.token, isReserved: isReserved, task: nil, deadline: .now + timeout, stop: nil)
+            state.entries[job.attemptId] = Entry(
+                isReserved: isReserved, task: nil, deadline: .now + timeout, stop: nil)
             if isReserved { state.reserved += 1 }
         }
     }
 
     /// Hands the job's task over; one that was told to stop meanwhile is cancelled at once.
-    func attach(_ task: Task<Void, Never>, to id: Int64) {
+    func attach(_ task: Task<Void, Never>, to id: AttemptId) {
         let isStopped = state.withLock { state in
             state.entries[id]?.task = task
             return state.entries[id]?.stop != nil
@@ -63,14 +68,14 @@ final class RunningJobs: Sendable {
     }
 
     /// The handler has returned; from now on it is too late to stop it. Returns why it was told to stop, if it was.
-    func finishing(_ id: Int64) -> StopReason? {
+    func finishing(_ id: AttemptId) -> StopReason? {
         state.withLock { state in
             state.entries[id]?.isFinishing = true
             return state.entries[id]?.stop
         }
     }
 
-    func end(_ ids: some Sequence<Int64>) {
+    func end(_ ids: some Sequence<AttemptId>) {
         state.withLock { state in
             for id in ids {
                 guard let entry = state.entries.removeValue(forKey: id) else { continue }
@@ -79,10 +84,16 @@ final class RunningJobs: Sendable {
         }
     }
 
+    /// Whether this attempt has been begun and not booked out.
+    func holds(_ id: AttemptId) -> Bool { state.withLock { $0.entries[id] != nil } }
+
+    /// The attempts begun and not booked out.
+    var held: Set<AttemptId> { state.withLock { Set($0.entries.keys) } }
+
     /// Tells one job to stop, if this attempt still runs.
-    func stop(_ id: Int64, token: Int64, reason: StopReason) {
+    func stop(_ id: AttemptId, reason: StopReason) {
         let task = state.withLock { state -> Task<Void, Never>? in
-            guard let entry = state.entries[id], entry.token == token, !entry.isFinishing, entry.stop == nil else {
+            guard let entry = state.entries[id], !entry.isFinishing, entry.stop == nil else {
                 return nil
             }
             state.entries[id]?.stop = reason
@@ -92,9 +103,7 @@ final class RunningJobs: Sendable {
     }
 
     func stopAll(reason: StopReason) {
-        for (id, token) in state.withLock({ $0.entries.map { ($0.key, $0.value.token) } }) {
-            stop(id, token: token, reason: reason)
-        }
+        for id in held { stop(id, reason: reason) }
     }
 
     /// Stops what has run past its time. Returns the jobs that ignored being stopped for `grace`.
@@ -108,14 +117,16 @@ final class RunningJobs: Sendable {
                 }
             )
         }
-        for (id, entry) in late { stop(id, token: entry.token, reason: .timeout) }
-        return stuck.map(\.key)
+        for id in late.keys { stop(id, reason: .timeout) }
+        return stuck.map(\.key.id)
     }
 }
 
 extension RunningJobs {
     /// Lets a job's time be over now; for tests.
     func expire(_ id: Int64) {
-        state.withLock { $0.entries[id]?.deadline = .now }
+        state.withLock { state in
+            for key in state.entries.keys where key.id == id { state.entries[key]?.deadline = .now }
+        }
     }
 }

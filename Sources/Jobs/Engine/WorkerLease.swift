@@ -5,8 +5,19 @@ import Synchronization
 final class WorkerLease: Sendable {
     private let validUntil = Mutex<ContinuousClock.Instant>(.now)
 
-    func extend(from sentAt: ContinuousClock.Instant, by lease: Duration) {
-        validUntil.withLock { $0 = max($0, sentAt + lease) }
+    /// A new incarnation's lease.
+    func begin(from sentAt: ContinuousClock.Instant, by lease: Duration) {
+        validUntil.withLock { $0 = sentAt + lease }
+    }
+
+    /// Returns false when it had run out here before the answer came: what it covered may have been stopped by then, so
+    /// it is over, whatever the database says.
+    func extend(from sentAt: ContinuousClock.Instant, by lease: Duration) -> Bool {
+        validUntil.withLock { validUntil in
+            guard validUntil > .now else { return false }
+            validUntil = max(validUntil, sentAt + lease)
+            return true
+        }
     }
 
     func lose() { validUntil.withLock { $0 = .now - .seconds(1) } }

@@ -24,6 +24,8 @@ struct ClaimedJob: Sendable {
     var runAt: Date
     var deadlinePassed: Bool
     var args: String
+
+    var attemptId: AttemptId { AttemptId(id: id, token: token) }
 }
 
 extension PostgresJobStore {
@@ -94,6 +96,17 @@ extension PostgresJobStore {
             if let row = rows.first { return try claimed(row) }
         }
         return nil
+    }
+
+    /// The jobs that the database believes a worker to run.
+    func heldJobs(workerId: Int32, in executor: any PostgresExecutor) async throws -> [ClaimedJob] {
+        let rows = try await executor.query(
+            """
+            select id, token, attempt, max_attempts, priority, queue_id, kind_id, upstream, order_key,
+                requester_id, request_id, created_at, run_at, coalesce(deadline_at < now(), false), args
+            from jobs where state = 1 and worker_id = \(workerId) order by id
+            """)
+        return try rows.map(claimed)
     }
 
     private static var claimedColumns: StaticString {

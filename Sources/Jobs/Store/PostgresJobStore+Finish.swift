@@ -77,7 +77,8 @@ extension PostgresJobStore {
     }
 
     /// Puts jobs back for a later attempt. A row whose unique key a newer job holds by now ends as superseded instead
-    /// of failing its batch: the newer one does the same work, and whoever waited for the older one waits for it.
+    /// of failing its batch: the newer one does the same work, and whoever waited for the older one waits for it. One that
+    /// somebody wants ended gives its key up at once: no other job's work may end with it.
     func putBack(_ jobs: [AgainJob], in executor: any PostgresExecutor) async throws -> FinishResult {
         let results = try await executor.pipeline([
             """
@@ -107,7 +108,7 @@ extension PostgresJobStore {
                     case when delay > 0 then 3 else 0 end,
                     case when charged then attempt else attempt - 1 end, max_attempts,
                     case when charged and class is not null then least(errors, 32766) + 1 else errors end,
-                    waits_for, has_dependents, watched, unique_key,
+                    waits_for, has_dependents, watched, case when cancel_requested_at is null then unique_key end,
                     order_key, resource_type, resource_id, requester_id, request_id, cancel_requested_at,
                     cancel_requested_by, args, progress
                 from gone
@@ -148,11 +149,13 @@ extension PostgresJobStore {
 
     /// Lets the dependents of jobs that were put back as superseded wait for the job that took their place. That one
     /// is blocked behind them until this transaction ends, since only ordered jobs are waited for; so it cannot be gone.
+    /// The time is that of the transaction, so that one partition of the history is read.
     private static func inheritDependents(of ids: [Int64]) -> PostgresQuery {
         """
         with inherited as (
             delete from job_dependencies d using job_history h, jobs heir
-            where d.depends_on = any (\(ids)) and h.id = d.depends_on and h.error_code = 'superseded'
+            where d.depends_on = any (\(ids)) and h.id = d.depends_on and h.id = any (\(ids)) and h.finished_at = now()
+              and h.error_code = 'superseded'
               and heir.unique_key = h.unique_key and heir.state <> 1
             returning heir.id, d.job_id
         )
@@ -189,15 +192,17 @@ extension PostgresJobStore {
     }
 
     /// Which of these attempts still own their jobs.
-    func stillOwned(_ attempts: [(id: Int64, token: Int64)], in executor: any PostgresExecutor) async throws -> Set<
-        Int64
-    > {
+    func stillOwned(_ attempts: [AttemptId], in executor: any PostgresExecutor) async throws -> Set<AttemptId> {
         let rows = try await executor.query(
             """
-            select j.id from unnest(\(attempts.map(\.id)), \(attempts.map(\.token))) as t (id, token)
+            select j.id, j.token from unnest(\(attempts.map(\.id)), \(attempts.map(\.token))) as t (id, token)
             join jobs j on j.id = t.id and j.token = t.token and j.state = 1
             """)
-        return Set(try rows.map { try $0.decode(Int64.self) })
+        return Set(
+            try rows.map { row in
+                let (id, token) = try row.decode(Int64.self, Int64.self)
+                return AttemptId(id: id, token: token)
+            })
     }
 
     private static var insertSucceeded: StaticString {

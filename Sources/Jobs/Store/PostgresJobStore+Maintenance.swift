@@ -28,11 +28,7 @@ extension PostgresJobStore {
             promotion.wake.insert(queueId)
             if let orderKey { orderKeys.insert(orderKey) }
         }
-        if !orderKeys.isEmpty {
-            for row in try await executor.query(Self.handOver(Array(orderKeys))) {
-                promotion.wake.insert(try row.decode(Int16.self))
-            }
-        }
+        promotion.wake.formUnion(try await handOverEach(orderKeys.sorted(), in: executor))
         let next = try await executor.query(
             """
             select extract(epoch from run_at - clock_timestamp())::float8 from jobs
@@ -42,15 +38,32 @@ extension PostgresJobStore {
         return promotion
     }
 
-    /// Running jobs whose worker lost its lease, oldest first; locked, so that each is rescued once.
+    /// Running jobs whose worker lost its lease, oldest first. What another rescuer holds at this moment is left to him;
+    /// the token keeps those that both have read from being rescued twice.
     func orphans(after id: Int64, limit: Int, in executor: any PostgresExecutor) async throws -> [ClaimedJob] {
+        // From worker to worker along the index (worker_id, id): by id alone it would walk past every job there is.
         let rows = try await executor.query(
             """
+            with recursive holders (worker_id) as (
+                (select worker_id from jobs where state = 1 order by worker_id limit 1)
+                union all
+                select (select j.worker_id from jobs j where j.state = 1 and j.worker_id > h.worker_id
+                    order by j.worker_id limit 1)
+                from holders h where h.worker_id is not null
+            ), lost as (
+                select worker_id from holders h where not exists (
+                    select from job_workers w where w.id = h.worker_id and w.state in (0, 1))
+            )
             select id, token, attempt, max_attempts, priority, queue_id, kind_id, upstream, order_key,
                 requester_id, request_id, created_at, run_at, coalesce(deadline_at < now(), false), args
-            from jobs where state = 1 and id > \(id) and not exists (
+            from jobs where id = any (array (
+                select o.id from lost cross join lateral (
+                    select j.id from jobs j where j.state = 1 and j.worker_id = lost.worker_id and j.id > \(id)
+                    order by j.id limit \(limit)) as o
+                order by o.id limit \(limit)))
+              and state = 1 and not exists (
                 select from job_workers w where w.id = jobs.worker_id and w.state in (0, 1))
-            order by id limit \(limit) for update skip locked
+            order by id for update skip locked
             """)
         return try rows.map(claimed)
     }
@@ -68,8 +81,24 @@ extension PostgresJobStore {
             limit \(limit)
             """)
         let keys = try rows.map { try $0.decode(String.self) }
-        guard !keys.isEmpty else { return ([], 0) }
-        return (Set(try await executor.query(Self.handOver(keys)).map { try $0.decode(Int16.self) }), keys.count)
+        return (try await handOverEach(keys, in: executor), keys.count)
+    }
+
+    /// Hands objects over that nothing seems to hold. Somebody whose transaction is open may be about to: he is not
+    /// waited for, and his object does not hold up the others; the next sweep looks again.
+    private func handOverEach(_ keys: [String], in executor: any PostgresExecutor) async throws -> Set<Int16> {
+        guard !keys.isEmpty else { return [] }
+        do {
+            let results = try await executor.pipeline([
+                "select set_config('lock_timeout', '20ms', true)", Self.handOver(keys),
+            ])
+            return Set(try results[1].map { try $0.decode(Int16.self) })
+        } catch let error as PostgresError where error.sqlState == "55P03" || error.isUniqueViolation() {
+            guard keys.count > 1 else { return [] }
+            let half = keys.count / 2
+            return try await handOverEach(Array(keys[..<half]), in: executor).union(
+                try await handOverEach(Array(keys[half...]), in: executor))
+        }
     }
 
     /// Jobs that wait for others that have ended: the successes are resolved, the rest is returned to be failed.

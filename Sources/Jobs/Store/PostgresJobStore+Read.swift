@@ -29,12 +29,15 @@ extension PostgresJobStore {
         let limit = min(max(filter.limit, 1), 100)
         let states = filter.states.map(\.rawValue)
         let before = filter.beforeId ?? .max
+        // Put in only when asked for: a plan without the values could not use the index of the requester.
+        let ofRequester: PostgresFragment = filter.requesterId.map { "and requester_id = \($0)" } ?? ""
+        let ofKind: PostgresFragment = kindId.map { "and kind_id = \($0)" } ?? ""
+        let only: PostgresFragment = "\(ofRequester) \(ofKind)"
         let rows = try await executor.query(
             """
             select * from (
                 (\(unescaped: Self.liveColumns) from jobs
-                 where id < \(before) and (\(filter.requesterId)::text is null or requester_id = \(filter.requesterId)::text)
-                   and (\(kindId)::smallint is null or kind_id = \(kindId)::smallint)
+                 where id < \(before) \(only)
                    and (cardinality(\(states)::text[]) = 0 or case state
                         when 0 then 'ready' when 6 then 'ready' when 1 then 'running' when 2 then 'scheduled'
                         when 3 then case when errors > 0 then 'retrying' else 'scheduled' end else 'blocked' end
@@ -42,14 +45,12 @@ extension PostgresJobStore {
                  order by id desc limit \(limit))
                 union all
                 (\(unescaped: Self.endedColumns) from job_dead_letters
-                 where id < \(before) and (\(filter.requesterId)::text is null or requester_id = \(filter.requesterId)::text)
-                   and (\(kindId)::smallint is null or kind_id = \(kindId)::smallint)
+                 where id < \(before) \(only)
                    and (cardinality(\(states)::text[]) = 0 or 'failed' = any (\(states)::text[]))
                  order by id desc limit \(limit))
                 union all
                 (\(unescaped: Self.endedColumns) from job_history
-                 where id < \(before) and (\(filter.requesterId)::text is null or requester_id = \(filter.requesterId)::text)
-                   and (\(kindId)::smallint is null or kind_id = \(kindId)::smallint)
+                 where id < \(before) \(only)
                    and (cardinality(\(states)::text[]) = 0 or
                         case outcome when 10 then 'succeeded' when 11 then 'failed' else 'cancelled' end
                         = any (\(states)::text[]))

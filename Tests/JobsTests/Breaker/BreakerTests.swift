@@ -138,7 +138,7 @@ struct BreakerTests {
                 policy: BreakerPolicy(), probeLimit: .seconds(30), metrics: EngineHarness.metrics,
                 logger: EngineHarness.logger, reopened: {})
             let gate = JobCallGate(jobId: 1, isProbe: false, breaker: breaker, lease: lease, probed: nil)
-            lease.extend(from: .now, by: .seconds(10))
+            lease.begin(from: .now, by: .seconds(10))
             try await gate.admit(.litellmAdmin, timeLimit: .seconds(5))
             await #expect(throws: UpstreamRefused.self) {
                 try await gate.admit(.litellmAdmin, timeLimit: .seconds(10))

@@ -15,7 +15,8 @@ struct EngineHarness: Sendable {
     let upstream: ScriptedUpstream
     let services: JobServices
     static let catalog = JobCatalog([
-        TestJob.self, UpstreamJob.self, ProtectedJob.self, ProbeJob.self, NoOpJob.self, JobsBulk.self,
+        TestJob.self, UpstreamJob.self, ProtectedJob.self, ProbeJob.self, NoOpJob.self, JobsBulk.self, TextJob.self,
+        UnmarkableJob.self, ModelJob.self, ModelUsageJob.self,
     ])
     static let logger: Logger = {
         var logger = Logger(label: "test")
@@ -62,11 +63,13 @@ struct EngineHarness: Sendable {
     /// Measurements that nobody reads.
     static let metrics = EngineMetrics(factory: PrometheusMetricsFactory(PrometheusRegistry()))
 
+    /// An engine on the test's pool, or on one of its own.
     func engine(
-        _ settings: EngineSettings = fastSettings, metrics: PrometheusRegistry = PrometheusRegistry()
+        _ settings: EngineSettings = fastSettings, database own: PostgresClient? = nil,
+        metrics: PrometheusRegistry = PrometheusRegistry()
     ) -> JobEngine {
         JobEngine(
-            settings: settings, services: services, database: client,
+            settings: settings, services: services, database: own ?? client,
             listener: PostgresListener(
                 settings: database.settings,
                 channels: [JobChannel.ready, JobChannel.cancel, JobChannel.breakers], logger: Self.logger),
@@ -135,6 +138,17 @@ struct EngineHarness: Sendable {
         let rows = try await client.query(query)
         let number: Int64 = try #require(rows.first).decode(Int64.self)
         return Int(number)
+    }
+}
+
+extension JobEngine {
+    /// The row that stands for it now.
+    var workerId: Int32 { state.withLock { $0.workerId } }
+
+    /// Whether a claim failed that may have taken jobs all the same.
+    var isUncertain: Bool {
+        get { state.withLock { $0.hasUncertainClaims } }
+        set { state.withLock { $0.hasUncertainClaims = newValue } }
     }
 }
 

@@ -1,13 +1,13 @@
 import Foundation
 import Glibc
 import Logging
-import Shared
-import TestSupport
+package import Shared
 import Testing
 
 /// A PgBouncer of its own for one test, in front of the scratch cluster.
-struct PgBouncer: Sendable {
-    enum Mode: String {
+package struct PgBouncer: Sendable {
+    /// How long a client keeps a server connection.
+    package enum Mode: String, Sendable {
         case session, transaction
     }
 
@@ -19,7 +19,7 @@ struct PgBouncer: Sendable {
     private let port: Int
 
     /// Starts one that passes every user and database on; cancels the test when the program is not installed.
-    static func start(mode: Mode) async throws -> PgBouncer {
+    package static func start(mode: Mode) async throws -> PgBouncer {
         guard let path else { try Test.cancel("pgbouncer is not installed (apt-get install pgbouncer)") }
         let server = try #require(TestDatabaseServer.url.flatMap { URLComponents(string: $0.reveal()) })
         var last: (any Error)?
@@ -31,7 +31,7 @@ struct PgBouncer: Sendable {
                 last = error
             }
         }
-        throw last ?? NeverHappened(description: "pgbouncer did not start")
+        throw last ?? TestDatabaseServer.Unavailable(description: "pgbouncer did not start")
     }
 
     private static func start(_ path: String, _ mode: Mode, _ server: URLComponents) async throws -> PgBouncer {
@@ -78,7 +78,7 @@ struct PgBouncer: Sendable {
         let client = PostgresClient(settings: settings, logger: .init(label: "pgbouncer"))
         let outcome: Result<Int, any Error>
         do {
-            outcome = .success(try await client.value("select 1"))
+            outcome = .success(try await client.query("select 1").count)
         } catch {
             outcome = .failure(error)
         }
@@ -92,21 +92,22 @@ struct PgBouncer: Sendable {
     }
 
     /// The connection string of a test's database through the pooler.
-    func url(for database: TestDatabase) -> Secret {
+    package func url(for database: TestDatabase) -> Secret {
         url(database: database.name)
     }
 
     /// Makes it deaf and dumb while its sockets stay open.
-    func suspend() {
+    package func suspend() {
         process.signal(SIGSTOP)
     }
 
-    func resume() {
+    /// Lets it go on.
+    package func resume() {
         process.signal(SIGCONT)
     }
 
     /// Ends it at once.
-    func stop() async {
+    package func stop() async {
         process.signal(SIGKILL)
         _ = await process.wait()
         do {
