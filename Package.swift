@@ -67,7 +67,7 @@ let package = Package(
             ]),
         .executableTarget(
             name: "litemaasctl",
-            dependencies: ["Shared", "Jobs", arguments, log, crypto, lifecycle, configuration],
+            dependencies: ["Shared", "Jobs", arguments, log, crypto, lifecycle, signals, configuration],
             path: "ops/litemaasctl"),
         .executableTarget(
             name: "litellm-simulator",

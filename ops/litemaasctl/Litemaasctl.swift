@@ -23,7 +23,7 @@ struct Litemaasctl: AsyncParsableCommand {
         version: BuildInfo.version,
         subcommands: [
             JobsCommand.self, QueuesCommand.self, BreakersCommand.self, WorkersCommand.self, DoctorCommand.self,
-            MigrateCommand.self, DatabaseCommand.self, ConfigCommand.self, LoadCommand.self,
+            MigrateCommand.self, DatabaseCommand.self, ConfigCommand.self, LoadCommand.self, ChaosCommand.self,
         ])
 
     static func main() async {
