@@ -81,16 +81,12 @@ struct CommandFailure: Error, CustomStringConvertible {
 /// Results go to standard output, everything else to standard error.
 enum Console {
     static func print(_ text: String, terminator: String = "\n") {
-        Swift.print(text, terminator: terminator)
+        // At once and whole: readers of a pipe follow, and what goes to standard error stays in its place.
+        StandardStreamSink(.standardOutput).write(Array((text + terminator).utf8))
     }
 
     static func printJSON(_ value: some Encodable) throws {
-        Swift.print(String(decoding: try JSON.encoder.encode(value), as: UTF8.self))
-    }
-
-    /// A line that readers of a pipe see at once.
-    static func printAtOnce(_ text: String) {
-        StandardStreamSink(.standardOutput).write(Array((text + "\n").utf8))
+        print(String(decoding: try JSON.encoder.encode(value), as: UTF8.self))
     }
 
     static func error(_ text: String) {

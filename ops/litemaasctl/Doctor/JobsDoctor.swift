@@ -18,9 +18,10 @@ struct JobsDoctor: Sendable {
                     "breakers", "\(breaker.name) is \(breaker.state) by \(breaker.changedBy ?? "somebody")\(why).",
                     fix: "`litemaasctl breakers reset \(breaker.name)` hands it back to itself.")
             case "ramping":
-                return .warn(
-                    "breakers", "\(breaker.name) recovers, \(breaker.concurrency ?? 0) calls at a time.",
-                    fix: "Wait: it closes by itself.")
+                return .ok(
+                    "breakers",
+                    "\(breaker.name) recovered; \(breaker.concurrency ?? 0) jobs at a time until enough have succeeded."
+                )
             default:
                 let since = breaker.openedAt.map { " for \(Duration.seconds(-$0.timeIntervalSinceNow).words)" } ?? ""
                 return .bad(

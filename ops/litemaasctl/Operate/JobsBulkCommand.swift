@@ -108,7 +108,7 @@ struct JobsBulkCommand: AsyncParsableCommand {
         Console.print("\(count(preview.matched)) jobs match, \(count(preview.affected)) would be changed.")
         for refusal in preview.skipped { Console.print("Left as they are: \(refusal.count). \(refusal.message)") }
         guard !preview.sample.isEmpty else { return }
-        Console.print("Some of them:\n" + JobsListCommand.table(preview.sample).text)
+        Console.print("Some of them:\n" + JobsListCommand.table(Array(preview.sample.prefix(5))).text)
     }
 
     private static func count(_ count: CountReport) -> String { Words.count(count.value, isExact: count.isExact) }

@@ -176,7 +176,8 @@ struct JobsExplainCommand: AsyncParsableCommand {
         case .dueLater: "litemaasctl jobs retry \(job.id) makes it due now."
         case .behindJob:
             "litemaasctl jobs explain \(waiting.jobIds?.first?.description ?? "ID") tells about the one before it."
-        case .waitingForJobs: "It starts by itself when they have succeeded."
+        case .waitingForJobs:
+            "It starts by itself when they have succeeded: litemaasctl jobs explain \(waiting.jobIds?.first?.description ?? "ID")"
         case .queuePaused: "litemaasctl queues resume \(job.queue)"
         case .breakerOpen: "It starts by itself when LiteLLM answers again; it has lost no attempt by waiting."
         case .noWorker: "Start a worker whose WORKER_QUEUES is empty or names \(job.queue)."

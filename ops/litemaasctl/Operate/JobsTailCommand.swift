@@ -60,9 +60,7 @@ struct JobsTailCommand: AsyncParsableCommand {
     }
 
     private func report(_ job: JobReport) throws {
-        if options.output.json {
-            return Console.printAtOnce(String(decoding: try JSON.encoder.encode(job), as: UTF8.self))
-        }
+        if options.output.json { return try Console.printJSON(job) }
         var words = [
             Words.time(job.finishedAt ?? job.startedAt ?? job.createdAt) ?? "", "\(job.id)",
             job.state.rawValue.padding(toLength: 9, withPad: " ", startingAt: 0), job.kind, "attempt \(job.attempt)",
@@ -72,6 +70,6 @@ struct JobsTailCommand: AsyncParsableCommand {
         if let progress = job.progress, job.state == .running {
             words.append("\(Int(progress.fraction * 100))% \(progress.message)")
         }
-        Console.printAtOnce(Table.oneLine(words.joined(separator: "  ")))
+        Console.print(Table.oneLine(words.joined(separator: "  ")))
     }
 }
