@@ -81,7 +81,9 @@ extension ModelRun {
         try await harness.client.query(
             "update jobs set run_at = now() - interval '1 second' where id = any (\(due))")
         for id in due { model.jobs[id]?.isDue = true }
-        for _ in 0..<2 { _ = try await harness.store.promoteDue(limit: 1000, in: someWorker().client) }
+        for client in [someWorker().client, someWorker().client] {
+            try await throughLosses { _ = try await self.harness.store.promoteDue(limit: 1000, in: client) }
+        }
         model.promote()
     }
 
@@ -107,7 +109,16 @@ extension ModelRun {
     func sweep(_ sweepers: [ModelWorker]) async throws {
         note("sweep by \(sweepers.map(\.engine.settings.name))")
         try await withThrowingTaskGroup(of: Void.self) { group in
-            for engine in sweepers.map(\.engine) { group.addTask { try await engine.sweep() } }
+            for engine in sweepers.map(\.engine) {
+                group.addTask {
+                    for _ in 0..<10 {
+                        do { return try await engine.sweep() } catch let error as PostgresError
+                            where error.isConnectionLoss
+                        {}
+                    }
+                    try await engine.sweep()
+                }
+            }
             try await group.waitForAll()
         }
         let orphans = model.orphans()
@@ -207,7 +218,12 @@ extension ModelRun {
         note("everybody claims at once")
         try await withThrowingTaskGroup(of: Void.self) { group in
             for engine in workers.filter({ $0.lostClaims.isEmpty }).map(\.engine) {
-                group.addTask { while try await engine.claimRound() {} }
+                group.addTask {
+                    // Whoever finds his connection broken is looked after below.
+                    do { while try await engine.claimRound() {} } catch let error as PostgresError
+                        where error.isConnectionLoss
+                    {}
+                }
             }
             try await group.waitForAll()
         }
@@ -251,7 +267,9 @@ extension ModelRun {
             try await release(attempt, of: worker, .heedCancellation)
         }
         try await flush(worker)
-        try await PostgresWorkerStore().setState(.stopped, workerId: worker.id, in: worker.client)
+        try await throughLosses {
+            try await PostgresWorkerStore().setState(.stopped, workerId: worker.id, in: worker.client)
+        }
         model.liveWorkers.remove(worker.id)
         model.expiredWorkers.remove(worker.id)
         workers.remove(at: index)
@@ -270,7 +288,7 @@ extension ModelRun {
     }
 
     /// Tries again while the connection is broken.
-    private func throughLosses(_ body: () async throws -> Void) async throws {
+    func throughLosses(_ body: () async throws -> Void) async throws {
         for _ in 0..<10 {
             do { return try await body() } catch let error as PostgresError where error.isConnectionLoss {
                 note("again after a lost connection")

@@ -69,7 +69,7 @@ final class ModelRun {
 
     func claim(_ worker: ModelWorker) async throws {
         note("\(worker.engine.settings.name) claims")
-        while try await worker.engine.claimRound() {}
+        try await throughLosses { while try await worker.engine.claimRound() {} }
         try learnAdopted(worker)
         try await learnClaims(worker)
         let expected = Set(worker.attempts.filter { !$0.value.isReleased }.keys)
