@@ -25,6 +25,7 @@ package struct JobCatalog: Sendable {
     /// The product's kinds: a new one is its file in `Kinds` and a line here.
     package static let standard = JobCatalog([
         JobsBulk.self,
+        JobsRetention.self,
         KeyCreate.self,
         KeyDelete.self,
         KeyRevoke.self,
@@ -33,6 +34,7 @@ package struct JobCatalog: Sendable {
         SecretsPurge.self,
         TeamEnsure.self,
         UsageFetchDay.self,
+        UsageRefresh.self,
         UserProvision.self,
     ])
 

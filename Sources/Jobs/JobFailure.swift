@@ -34,6 +34,12 @@ package struct JobErrorInfo: Sendable, Equatable {
     }
 }
 
+extension JobErrorInfo {
+    /// The end of a job whose deadline came first.
+    static let deadlineExceeded = JobErrorInfo(
+        errorClass: .permanent, code: "deadline_exceeded", message: "Its deadline passed before it was done.")
+}
+
 /// What a handler throws to say how its failure is to be treated. Any other error counts as retryable.
 package struct JobFailure: Error, Sendable, CustomStringConvertible {
     package let info: JobErrorInfo

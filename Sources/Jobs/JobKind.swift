@@ -63,6 +63,13 @@ extension JobKind {
     package func discarded(_ end: JobEnd, in transaction: PostgresTransaction) async throws {}
 }
 
+/// What a job's parameters say about its place among the others.
+struct JobKeys: Sendable {
+    var order: String?
+    var unique: String?
+    var priority: Int
+}
+
 /// A kind without its type: what the engine needs to run a stored job.
 struct JobHandler: Sendable {
     let name: String
@@ -75,6 +82,8 @@ struct JobHandler: Sendable {
     let run: @Sendable (_ args: String, _ context: JobContext) async throws -> String?
     /// Decodes the stored parameters and lets the kind mark its object. Parameters that do not decode mark nothing.
     let ended: @Sendable (_ args: String, _ end: JobEnd, _ in: PostgresTransaction) async throws -> Void
+    /// Decodes the parameters for the keys of their job.
+    let keys: @Sendable (_ args: String) throws -> JobKeys
     /// The counterpart of `ended` when a person retries the job.
     let retried: @Sendable (_ args: String, _ jobId: Int64, _ in: PostgresTransaction) async throws -> Void
     /// Lets the kind mark its object when a person gives the failed job up.
@@ -87,6 +96,10 @@ struct JobHandler: Sendable {
         retry = Kind.retry
         timeout = Kind.timeout
         isProbeSafe = Kind.isProbeSafe
+        keys = { args in
+            let parameters = try Self.decode(kind, from: args)
+            return JobKeys(order: parameters.orderKey, unique: parameters.uniqueKey, priority: Kind.priority)
+        }
         run = { args, context in
             let parameters = try Self.decode(kind, from: args)
             let output = try await parameters.run(in: context)

@@ -8,11 +8,11 @@ package struct JobQueue: Sendable {
     let catalog: JobCatalog
     let store: PostgresJobStore
     let wakeups: JobWakeups
-    private let ending: JobEnding
+    let ending: JobEnding
     /// An ending locks the job and then its object, the API the object and then its jobs: one of two that meet is
     /// rolled back by the server and tried again.
-    private static let retries = 3
-    private let logger: Logger
+    static let retries = 3
+    let logger: Logger
 
     package init(database: PostgresClient, catalog: JobCatalog, logger: Logger) {
         self.database = database
@@ -75,7 +75,7 @@ package struct JobQueue: Sendable {
     /// The same, as the caller's transaction sees it.
     package func job(id: Int64, in executor: any PostgresExecutor) async throws -> JobSnapshot? {
         guard var snapshot = try await store.snapshot(jobId: id, in: executor) else { return nil }
-        snapshot.waiting = try await store.waitReason(of: snapshot, in: executor)
+        snapshot.waiting = try await store.waitReasons(of: snapshot, in: executor).first
         return snapshot
     }
 
@@ -172,6 +172,17 @@ package struct JobQueue: Sendable {
                 errorClass: .permanent, code: "dependency_failed",
                 message: "A job that this one needs has ended without success.")
             return Verdict(state: .failed, error: error)
+        }
+    }
+
+    /// Ends a waiting job whose deadline has passed.
+    func failLate(jobId: Int64) async throws -> JobEnding.Result {
+        try await database.withTransaction(retries: Self.retries) { transaction in
+            guard let job = try await store.lock(jobId: jobId, in: transaction), job.state != .running else {
+                return JobEnding.Result()
+            }
+            return try await ending.end(
+                job, as: .failed, error: .deadlineExceeded, by: nil, attempted: false, in: transaction)
         }
     }
 

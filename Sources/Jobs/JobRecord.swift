@@ -18,10 +18,13 @@ package struct JobProgress: Sendable, Codable, Equatable {
     /// 0...1.
     package var fraction: Double
     package var message: String
+    /// Of a job that waits for its children.
+    package var children: ChildCounts?
 
-    package init(fraction: Double, message: String) {
+    package init(fraction: Double, message: String, children: ChildCounts? = nil) {
         self.fraction = fraction
         self.message = message
+        self.children = children
     }
 }
 
@@ -46,6 +49,8 @@ package struct JobWaitReason: Sendable, Equatable {
         case unknownKind = "no_worker_knows_kind"
         case noWorker = "no_worker"
         case atLimit = "limit_reached"
+        case waitingForChildren = "waiting_for_children"
+        case upstreamBusy = "upstream_busy"
         case soon = "claimed_soon"
     }
     package var code: Code
@@ -53,6 +58,8 @@ package struct JobWaitReason: Sendable, Equatable {
     package var message: String
     /// When it may change, where that is known.
     package var until: Date?
+    /// Who caused it, where that was somebody.
+    package var by: String?
     /// The jobs it waits for.
     package var jobIds: [Int64] = []
 }

@@ -3,36 +3,29 @@ import Logging
 import ServiceLifecycle
 import Shared
 
-/// Jobs that every worker asks for at its start and from time to time. They coalesce with those of other workers, so
-/// any number of workers leads to one.
+/// Makes the schedules that the product brings along, at the start of every worker; any number of workers leads to one
+/// row each. The engines run them.
 struct StandingJobs: Service {
+    let schedules: StandingSchedules
     let queue: JobQueue
     let logger: Logger
 
-    /// How often secrets whose time has come are looked for.
-    static let purgeInterval: Duration = .seconds(300)
+    /// How long a failed try waits for the next one.
+    static let retryInterval: Duration = .seconds(5)
 
     func run() async throws {
         try await queue.prepare()
-        await request(ModelSync())
+        let drafts = try schedules.drafts()
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
-                await request(SecretsPurge())
+                do {
+                    return try await JobSchedules(queue: queue).seed(drafts, atOnce: StandingSchedules.atOnce)
+                } catch {
+                    logger.warning("the standing schedules could not be made", metadata: ["error": "\(error)"])
+                }
                 // Ends with the shutdown.
-                do { try await Task.sleep(for: Self.purgeInterval) } catch { return }
+                do { try await Task.sleep(for: Self.retryInterval) } catch { return }
             }
-        }
-    }
-
-    /// A request that fails is made again at the next start or interval; the worker goes on.
-    private func request(_ job: some JobKind) async {
-        var options = JobOptions()
-        options.requester = JobRequester(id: "system")
-        do {
-            let enqueued = try await queue.enqueue(job, options: options)
-            logger.debug("standing job requested", metadata: ["job_id": "\(enqueued.id)"])
-        } catch {
-            logger.warning("a standing job could not be requested", metadata: ["error": "\(error)"])
         }
     }
 }

@@ -42,8 +42,8 @@ struct WorkerProcess {
             metrics: metrics, logger: logger)
 
         let all: [any Service] = [
-            transport, database, engineDatabase, listener, admin, StandingJobs(queue: queue, logger: logger), fleet,
-            engine,
+            transport, database, engineDatabase, listener, admin,
+            StandingJobs(schedules: StandingSchedules(configuration), queue: queue, logger: logger), fleet, engine,
         ]
         var group = ServiceGroupConfiguration(
             services: all.map {
@@ -66,7 +66,8 @@ struct WorkerProcess {
         settings.lease = configuration.worker.lease
         settings.heartbeat = configuration.worker.heartbeat
         settings.drain = configuration.worker.drain
-        settings.historyDays = max(1, Int(configuration.worker.historyRetention.inSeconds / 86_400))
+        settings.upstreamConcurrency = configuration.worker.upstreamConcurrency
+        settings.upstreamLatencyTarget = configuration.worker.upstreamLatencyTarget
         settings.probeLimit = configuration.litellm.timeout + .seconds(5)
         return settings
     }

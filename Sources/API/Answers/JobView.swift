@@ -90,6 +90,14 @@ struct JobView: JSONRepresentable {
             json.member("progress") { json in
                 json.member("fraction", progress.fraction)
                 json.member("message", progress.message)
+                if let children = progress.children {
+                    json.member("children") { json in
+                        json.member("total", children.total)
+                        json.member("succeeded", children.succeeded)
+                        json.member("failed", children.failed)
+                        json.member("cancelled", children.cancelled)
+                    }
+                }
             }
         }
         json.member("result", job.result)

@@ -15,6 +15,7 @@ enum ErrorTranslator {
         case let error as ProvisioningError: provisioning(error)
         case let error as JobQueueError: queue(error)
         case let error as AdministrationError: administration(error)
+        case let error as JobScheduleError: administration(error.administration)
         case let error as PostgresError: database(error)
         case is CancellationError: .unavailable("The server is stopping; send the request again.")
         default: APIError(.internalServerError, .internalError, "The request failed because of an internal error.")

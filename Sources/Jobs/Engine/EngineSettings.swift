@@ -26,9 +26,14 @@ package struct EngineSettings: Sendable {
     package var sweep: Duration = .seconds(5)
     package var maxClaim = 500
     package var maxFlush = 1000
-    package var historyDays = 30
     /// How long one probe of an open breaker may take in all.
     package var probeLimit: Duration = .seconds(35)
+    /// Jobs of one upstream class at once, all workers together.
+    package var upstreamConcurrency = 128
+    /// Upstream calls that take longer count as overload.
+    package var upstreamLatencyTarget: Duration = .seconds(5)
+    /// Jobs that have been due for so long get a share of each claim, whatever their priority.
+    package var agedAfter: Duration = .seconds(30)
     var breakerPolicy = BreakerPolicy()
 
     package init() {}

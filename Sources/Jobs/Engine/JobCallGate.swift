@@ -9,6 +9,8 @@ struct JobCallGate: LiteLLMCallGate {
     let jobId: Int64
     let isProbe: Bool
     let breaker: BreakerService
+    let adaptive: AdaptiveConcurrency
+    let running: RunningJobs
     let lease: WorkerLease
     /// Called with the outcome of each call of a probe job; the first one decides.
     let probed: (@Sendable (LiteLLMError?) async -> Void)?
@@ -25,6 +27,8 @@ struct JobCallGate: LiteLLMCallGate {
 
     func finished(_ upstream: Upstream, error: LiteLLMError?, duration: Duration) async {
         breaker.record(upstream, error: error, jobId: jobId, slow: duration >= Self.slowCall)
+        adaptive.record(
+            upstream, error: error, duration: duration, running: running.count(upstream: upstream.code))
         await probed?(error)
     }
 }

@@ -18,12 +18,15 @@ extension JobEngine {
         guard lease.remaining > .zero else { return try await startAnew(insteadOf: workerId) }
         let sentAt = ContinuousClock.now
         let results = try await database.pipeline([
-            workers.beat(workerId: workerId, lease: settings.lease), store.cancelRequests(workerId: workerId),
+            workers.beat(workerId: workerId, lease: settings.lease, limits: adaptive.snapshot),
+            store.cancelRequests(workerId: workerId), workers.countActive(),
         ])
         guard !results[0].isEmpty, lease.extend(from: sentAt, by: settings.lease) else {
             return try await startAnew(insteadOf: workerId)
         }
         if let row = results[0].first { try await obey(isToRest: try row.decode(Bool.self), workerId: workerId) }
+        adaptive.share(workers: Int(try results[2].first?.decode(Int64.self) ?? 1))
+        metrics.upstreamLimits(adaptive.snapshot)
         for row in results[1] {
             let (id, token, by) = try row.decode(Int64.self, Int64.self, String?.self)
             running.stop(AttemptId(id: id, token: token), reason: .cancelled(by: by))
@@ -97,13 +100,21 @@ extension JobEngine {
         metrics.rescued(dependents.count, .dependency)
         wake(dependents.wake)
         for id in dependents.failed { await queue.announce(try await queue.failDependent(jobId: id)) }
+        for id in try await store.pastDeadline(limit: 1000, in: database) {
+            await queue.announce(try await queue.failLate(jobId: id))
+        }
+        while !Task.isCancelled {
+            let released = try await limits.releaseUnlimited(limit: 1000, in: database)
+            wake(Set(released))
+            if released.count < 1000 { break }
+        }
         for id in try await store.waitingCancelRequests(limit: 1000, in: database) {
             metrics.rescued(1, .cancellation)
             await queue.announce(try await queue.cancelLate(jobId: id))
         }
         let caredAt = state.withLock { $0.lastPartitionCare }
         if caredAt.map({ .now - $0 > .seconds(3600) }) ?? true {
-            try await store.maintainPartitions(historyDays: settings.historyDays, in: database)
+            try await store.ensurePartitions(in: database)
             try await workers.forgetOld(in: database)
             state.withLock { $0.lastPartitionCare = .now }
         }
@@ -159,7 +170,8 @@ extension JobEngine {
         do {
             let workerId = state.withLock { $0.workerId }
             let kinds = queue.catalog.handlers.values.filter { $0.isProbeSafe && $0.upstream == upstream }
-            let kindIds = try kinds.map { try store.names.kindId($0.name) }
+            let limited = state.withLock { $0.limits.kinds }
+            let kindIds = try kinds.map { try store.names.kindId($0.name) }.filter { !limited.contains($0) }
             let queueIds = try Set(kinds.map(\.queue)).sorted().map { try store.names.queueId($0) }
             if !kindIds.isEmpty, !isDraining, !isResting,
                 try await startProbe(upstream, kindIds, queueIds, workerId)

@@ -9,6 +9,7 @@ extension JobEngine {
         let jitter = 0.9 + 0.2 * Double.random(in: 0..<1)
         await claimSignal.wait(atMost: settings.poll * jitter)
         state.withLock { $0.lastTurn = .now }
+        try await refreshLimits()
         while !Task.isCancelled, try await claimRound() {}
     }
 
@@ -48,34 +49,43 @@ extension JobEngine {
         var wanted: [(index: Int, limit: Int)] = []
         for (index, lane) in lanes.enumerated() {
             let rest = max(1, lanes.count - index)
-            let limit =
+            var limit =
                 lane.isReserved ? running.free(isReserved: true) : min(room, max(1, (room + rest - 1) / rest))
+            // Revocations do not wait for the upstream to grow faster.
+            if !lane.isReserved,
+                let calls = adaptive.room(lane.lane.upstream, running: running.count(upstream: lane.lane.upstream))
+            {
+                limit = min(limit, calls)
+            }
             guard limit > 0 else { continue }
             if !lane.isReserved { room -= limit }
             wanted.append((index, min(limit, settings.maxClaim)))
         }
-        guard !wanted.isEmpty else { return false }
-
-        let queries = wanted.map { index, limit in
-            store.claimQuery(
-                lane: lanes[index].lane, limit: limit, workerId: workerId, after: cursor(lanes[index]), kinds: nil)
+        var isMore = false
+        for (index, limit) in wanted where isLimited(lanes[index]) {
+            if try await claimLimited(lanes[index], limit: limit, workerId: workerId) { isMore = true }
         }
+        wanted.removeAll { isLimited(lanes[$0.index]) }
+        guard !wanted.isEmpty else { return isMore }
+
+        let parts = wanted.flatMap { split(lanes[$0.index], index: $0.index, limit: $0.limit, workerId: workerId) }
         let sentAt = ContinuousClock.now
         let results: [PostgresRows]
         do {
-            results = try await database.pipeline(queries)
+            results = try await database.pipeline(parts.map(\.query))
         } catch {
             state.withLock { $0.hasUncertainClaims = true }
             throw error
         }
         metrics.claimed(results.map(\.count), in: .now - sentAt)
-        var isMore = false
         var claimed: [ClaimedJob] = []
-        for ((index, limit), rows) in zip(wanted, results) {
+        for (part, rows) in zip(parts, results) {
             let jobs = try rows.map(store.claimed).sorted { ($0.priority, $0.id) < ($1.priority, $1.id) }
-            advance(index, last: jobs.last, isFull: jobs.count == limit)
-            if jobs.count == limit { isMore = true }
-            for job in jobs { start(job, isReserved: lanes[index].isReserved) }
+            if !part.isForAged {
+                advance(part.index, last: jobs.last, isFull: jobs.count == part.limit)
+                if jobs.count == part.limit { isMore = true }
+            }
+            for job in jobs { start(job, isReserved: lanes[part.index].isReserved) }
             claimed += jobs
         }
         // The lease was lost while the claim was under way: they are the row's that was given up.
@@ -83,6 +93,39 @@ extension JobEngine {
             for job in claimed { running.stop(job.attemptId, reason: .leaseLost) }
         }
         return isMore
+    }
+
+    private struct ClaimPart {
+        let index: Int
+        let limit: Int
+        var isForAged = false
+        let query: PostgresQuery
+    }
+
+    /// One claim, or two while more waits in a lane than fits: then an eighth is for the oldest.
+    private func split(_ lane: EngineState.Lane, index: Int, limit: Int, workerId: Int32) -> [ClaimPart] {
+        let count = state.withLock { state in
+            state.claims &+= 1
+            return state.claims
+        }
+        let isBehind = !lane.isReserved && lane.cursor != .start
+        let share = !isBehind ? 0 : limit >= 8 ? limit / 8 : count.isMultiple(of: 8) ? 1 : 0
+        var parts: [ClaimPart] = []
+        if share > 0 {
+            parts.append(
+                ClaimPart(
+                    index: index, limit: share, isForAged: true,
+                    query: store.claimAgedQuery(
+                        lane: lane.lane, limit: share, age: settings.agedAfter, workerId: workerId)))
+        }
+        if limit > share {
+            parts.append(
+                ClaimPart(
+                    index: index, limit: limit - share,
+                    query: store.claimQuery(
+                        lane: lane.lane, limit: limit - share, workerId: workerId, after: cursor(lane), kinds: nil)))
+        }
+        return parts
     }
 
     /// Starts what a claim took whose answer was lost on the way: the database believes that this worker runs it, so

@@ -28,7 +28,10 @@ package final class JobEngine: Service {
     let claimSignal = WakeSignal()
     let dueSignal = WakeSignal()
     let beatSignal = WakeSignal()
+    let scheduleSignal = WakeSignal()
     let breaker: BreakerService
+    let adaptive: AdaptiveConcurrency
+    let limits = PostgresLimitStore()
     let runner: JobRunner
     let metrics: EngineMetrics
     let workers = PostgresWorkerStore()
@@ -57,9 +60,11 @@ package final class JobEngine: Service {
         breaker = BreakerService(
             database: database, worker: incarnation, policy: settings.breakerPolicy,
             probeLimit: settings.probeLimit, metrics: self.metrics, logger: logger, reopened: { claimSignal.ring() })
+        adaptive = AdaptiveConcurrency(
+            fleetLimit: settings.upstreamConcurrency, latencyTarget: settings.upstreamLatencyTarget)
         runner = JobRunner(
-            catalog: queue.catalog, services: services, store: queue.store, breaker: breaker, lease: lease,
-            running: running, logger: logger, random: { Double.random(in: 0..<1) })
+            catalog: queue.catalog, services: services, store: queue.store, breaker: breaker, adaptive: adaptive,
+            lease: lease, running: running, logger: logger, random: { Double.random(in: 0..<1) })
     }
 
     /// Works until graceful shutdown: then claims no more, lets running jobs end, cancels what is left after the
@@ -69,7 +74,7 @@ package final class JobEngine: Service {
         try await register()
         queue.wakeups.listenLocally { [weak self] queueId in
             guard let self else { return }
-            guard let queueId else { return dueSignal.ring() }
+            guard let queueId else { return ringDue() }
             if state.withLock({ $0.serves(queueId) }) { claimSignal.ring() }
         }
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -77,6 +82,8 @@ package final class JobEngine: Service {
             group.addTask { await self.loop("finish") { try await self.flushOnRing() } }
             group.addTask { await self.loop("heartbeat") { try await self.beatOnTime() } }
             group.addTask { await self.loop("due") { try await self.promoteOnTime() } }
+            group.addTask { await self.loop("schedules") { try await self.runSchedulesOnTime() } }
+            group.addTask { await self.loop("families") { try await self.careForFamilies() } }
             group.addTask { await self.loop("breaker") { try await self.tickBreakers() } }
             group.addTask { await self.loop("sweep") { try await self.sweepOnTime() } }
             group.addTask { await self.loop("deadlines") { try await self.enforceDeadlines() } }
@@ -122,7 +129,13 @@ package final class JobEngine: Service {
             let upstreams = Set(
                 queue.catalog.handlers.values.filter { $0.queue == queueName }.map { $0.upstream?.code ?? 0 })
             for upstream in upstreams.sorted() {
-                lanes.append(.init(lane: JobLane(queueId: queueId, upstream: upstream), isReserved: isProtected))
+                let kinds = queue.catalog.handlers.values.filter {
+                    $0.queue == queueName && ($0.upstream?.code ?? 0) == upstream
+                }
+                lanes.append(
+                    .init(
+                        lane: JobLane(queueId: queueId, upstream: upstream), isReserved: isProtected,
+                        kinds: try kinds.map { try names.kindId($0.name) }))
             }
         }
         // Protected lanes first: what is left goes to the others.
@@ -153,7 +166,7 @@ package final class JobEngine: Service {
             case .mayHaveMissed:
                 metrics.missedNotifications()
                 claimSignal.ring()
-                dueSignal.ring()
+                ringDue()
                 beatSignal.ring()
                 breaker.urgent.ring()
             case .notification(let channel, let payload):
@@ -166,7 +179,7 @@ package final class JobEngine: Service {
         switch channel {
         case JobChannel.ready:
             let queues = payload.split(separator: ",").compactMap { Int16($0) }
-            if queues.contains(0) { dueSignal.ring() }
+            if queues.contains(0) { ringDue() }
             if state.withLock({ state in queues.contains { state.serves($0) } }) { claimSignal.ring() }
         case JobChannel.cancel:
             if payload == String(state.withLock({ $0.workerId })) { beatSignal.ring() }
@@ -221,6 +234,8 @@ struct EngineState: Sendable {
         var isReserved: Bool
         var cursor = PostgresJobStore.ClaimCursor.start
         var cursorSince: ContinuousClock.Instant = .now
+        /// The kinds this process knows in it.
+        var kinds: [Int16] = []
     }
 
     var workerId: Int32 = 0
@@ -233,6 +248,8 @@ struct EngineState: Sendable {
     var lastTurn: ContinuousClock.Instant = .now
     /// How long until the next waiting job is due, as of the last look.
     var nextDue: Duration?
+    /// The same for schedules.
+    var nextSchedule: Duration? = .zero
     var lastPartitionCare: ContinuousClock.Instant?
     var hasSwept = false
     /// Whether a claim failed after which the database may hold jobs as ours that were never started here.
@@ -240,6 +257,11 @@ struct EngineState: Sendable {
     /// Claims of probes, which run beside the claim loop: all so far, and those under way.
     var probeClaims = 0
     var openProbeClaims = 0
+    /// Queues and kinds with limits, as of the last look.
+    var limits = PostgresLimitStore.View()
+    var limitsReadAt: ContinuousClock.Instant?
+    /// Counts claims, for the share of old jobs in small ones.
+    var claims = 0
 
     func serves(_ queueId: Int16) -> Bool { lanes.contains { $0.lane.queueId == queueId } }
 }

@@ -7,6 +7,7 @@ struct JobRunner: Sendable {
     let services: JobServices
     let store: PostgresJobStore
     let breaker: BreakerService
+    let adaptive: AdaptiveConcurrency
     let lease: WorkerLease
     let running: RunningJobs
     let logger: Logger
@@ -20,19 +21,14 @@ struct JobRunner: Sendable {
             // A newer version's kind: another worker may know it.
             return again(job, after: .seconds(10), charged: false, error: nil)
         }
-        if job.deadlinePassed {
-            return ended(
-                job, .failed,
-                .init(
-                    errorClass: .permanent, code: "deadline_passed",
-                    message: "Its deadline had passed before it could start."))
-        }
+        if let left = job.untilDeadline, left <= .zero { return ended(job, .failed, .deadlineExceeded) }
         do {
             let result = try await handler.run(job.args, context(job, handler, probed))
             _ = running.finishing(job.attemptId)
             return .succeeded(FinishedJob(id: job.id, token: job.token, orderKey: job.orderKey, result: result))
         } catch {
-            return outcome(of: error, job, handler, stop: running.finishing(job.attemptId), isProbe: probed != nil)
+            return await outcome(
+                of: error, job, handler, stop: running.finishing(job.attemptId), isProbe: probed != nil)
         }
     }
 
@@ -45,7 +41,8 @@ struct JobRunner: Sendable {
         logger[metadataKey: "attempt"] = "\(job.attempt)"
         if let requestId = job.requester.requestId { logger[metadataKey: "request_id"] = "\(requestId)" }
         let gate = JobCallGate(
-            jobId: job.id, isProbe: probed != nil, breaker: breaker, lease: lease, probed: probed)
+            jobId: job.id, isProbe: probed != nil, breaker: breaker, adaptive: adaptive, running: running,
+            lease: lease, probed: probed)
         return JobContext(
             id: job.id, attempt: job.attempt, maxAttempts: job.maxAttempts, token: job.token, requester: job.requester,
             services: services,
@@ -56,7 +53,7 @@ struct JobRunner: Sendable {
 
     private func outcome(
         of error: any Error, _ job: ClaimedJob, _ handler: JobHandler, stop: StopReason?, isProbe: Bool
-    ) -> JobOutcome {
+    ) async -> JobOutcome {
         switch stop {
         case .leaseLost: return .lost(id: job.id, token: job.token)
         case .cancelled(let by): return ended(job, .cancelled, .cancelled(by: by), by: by)
@@ -67,11 +64,13 @@ struct JobRunner: Sendable {
                 job, handler,
                 .init(
                     errorClass: .retryable, code: "timeout", message: "The attempt took longer than \(seconds) s."))
-        case .timeout, .shutdown, nil: break
+        case .deadline where isInterruption(error): return ended(job, .failed, .deadlineExceeded)
+        case .timeout, .deadline, .shutdown, nil: break
         }
         switch error {
         case is JobLeaseLost: return .lost(id: job.id, token: job.token)
         case let snooze as JobSnooze: return again(job, after: snooze.delay, charged: false, error: nil)
+        case let waiting as JobWaitForChildren: return await waitsForChildren(job, handler, waiting)
         case let refused as UpstreamRefused:
             logger.debug("call refused", metadata: ["job_id": "\(job.id)", "reason": "\(refused.reason)"])
             return again(job, after: .zero, charged: false, error: nil)
@@ -94,6 +93,24 @@ struct JobRunner: Sendable {
                 .init(
                     errorClass: .retryable, code: "unexpected_error", message: "Unexpected \(type(of: error))."))
         }
+    }
+
+    private func waitsForChildren(
+        _ job: ClaimedJob, _ handler: JobHandler, _ waiting: JobWaitForChildren
+    ) async -> JobOutcome {
+        do {
+            try await PostgresFamilyStore().setPolicy(waiting.policy, parent: job.id, in: services.database)
+        } catch {
+            return failed(
+                job, handler,
+                .init(
+                    errorClass: .retryable, code: "database_error",
+                    message: "The database could not note that it waits for its children."))
+        }
+        return .again(
+            AgainJob(
+                id: job.id, token: job.token, orderKey: job.orderKey, delay: .zero, charged: false, error: nil,
+                waitsForChildren: true))
     }
 
     private func failed(

@@ -4,6 +4,8 @@ import Synchronization
 /// Why a running job is told to stop.
 enum StopReason: Sendable, Equatable {
     case timeout
+    /// The job's own deadline came before the attempt's time was over.
+    case deadline
     case cancelled(by: String?)
     case shutdown
     case leaseLost
@@ -19,14 +21,18 @@ struct AttemptId: Hashable, Sendable {
 final class RunningJobs: Sendable {
     private struct Entry {
         var isReserved: Bool
+        var upstream: Int16
         var task: Task<Void, Never>?
         var deadline: ContinuousClock.Instant
+        /// Whether the deadline is the job's, not the attempt's.
+        var isFinal: Bool
         var stop: StopReason?
         var isFinishing = false
     }
     private struct State {
         var entries: [AttemptId: Entry] = [:]
         var reserved = 0
+        var byUpstream: [Int16: Int] = [:]
     }
     private let state = Mutex(State())
     /// Slots of ordinary jobs.
@@ -41,6 +47,9 @@ final class RunningJobs: Sendable {
 
     var count: Int { state.withLock { $0.entries.count } }
 
+    /// How many of them use one upstream class.
+    func count(upstream: Int16) -> Int { state.withLock { $0.byUpstream[upstream] ?? 0 } }
+
     /// How many more jobs may be claimed.
     func free(isReserved: Bool) -> Int {
         state.withLock { state in
@@ -52,9 +61,12 @@ final class RunningJobs: Sendable {
 
     func begin(_ job: ClaimedJob, isReserved: Bool, timeout: Duration) {
         state.withLock { state in
+            let left = job.untilDeadline ?? timeout
             state.entries[job.attemptId] = Entry(
-                isReserved: isReserved, task: nil, deadline: .now + timeout, stop: nil)
+                isReserved: isReserved, upstream: job.upstream, task: nil, deadline: .now + min(timeout, left),
+                isFinal: left < timeout, stop: nil)
             if isReserved { state.reserved += 1 }
+            state.byUpstream[job.upstream, default: 0] += 1
         }
     }
 
@@ -80,6 +92,7 @@ final class RunningJobs: Sendable {
             for id in ids {
                 guard let entry = state.entries.removeValue(forKey: id) else { continue }
                 if entry.isReserved { state.reserved -= 1 }
+                state.byUpstream[entry.upstream, default: 1] -= 1
             }
         }
     }
@@ -117,7 +130,7 @@ final class RunningJobs: Sendable {
                 }
             )
         }
-        for id in late.keys { stop(id, reason: .timeout) }
+        for (id, entry) in late { stop(id, reason: entry.isFinal ? .deadline : .timeout) }
         return stuck.map(\.key.id)
     }
 }

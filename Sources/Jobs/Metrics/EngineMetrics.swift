@@ -45,6 +45,9 @@ package final class EngineMetrics: Sendable {
             help: "Attempts charged to jobs while the breaker of their upstream was open: the cost of an outage."),
         MetricDescription(
             "litemaas_breaker_transitions_total", help: "Changes of a breaker's state made here, by the new state."),
+        MetricDescription(
+            "litemaas_upstream_concurrency_limit",
+            help: "Jobs that this process lets use an upstream class at once, by what it measured."),
         MetricDescription("litemaas_worker_running_jobs", help: "Jobs that run in this process now."),
         MetricDescription(
             "litemaas_listener_gaps_total",
@@ -84,6 +87,15 @@ package final class EngineMetrics: Sendable {
         stale = Counter(label: "litemaas_job_stale_finishes_total", dimensions: [], factory: factory)
         running = Gauge(label: "litemaas_worker_running_jobs", dimensions: [], factory: factory)
         gaps = Counter(label: "litemaas_listener_gaps_total", dimensions: [], factory: factory)
+    }
+
+    /// How many jobs of each upstream class may run here now.
+    func upstreamLimits(_ limits: [String: Int]) {
+        for (name, limit) in limits {
+            Gauge(
+                label: "litemaas_upstream_concurrency_limit", dimensions: [("upstream", name)], factory: factory
+            ).record(limit)
+        }
     }
 
     /// A claim round came back after `duration` with the jobs of its lanes.

@@ -22,7 +22,8 @@ struct ClaimedJob: Sendable {
     var requester: JobRequester
     var createdAt: Date
     var runAt: Date
-    var deadlinePassed: Bool
+    /// Negative when the deadline has passed; nil without one.
+    var untilDeadline: Duration?
     var args: String
 
     var attemptId: AttemptId { AttemptId(id: id, token: token) }
@@ -30,7 +31,7 @@ struct ClaimedJob: Sendable {
 
 extension PostgresJobStore {
     /// The last (priority, id) a claimer took: the next claim need not walk the dead entries before it.
-    struct ClaimCursor: Sendable {
+    struct ClaimCursor: Sendable, Equatable {
         var priority: Int16 = .min
         var id: Int64 = 0
         static let start = ClaimCursor()
@@ -61,20 +62,56 @@ extension PostgresJobStore {
             where ctid = any (array (
                 \(selection)
                 order by priority, id
-                limit (select case
-                    when exists (select from job_queues where id = \(lane.queueId) and paused_at is not null) then 0
-                    when \(lane.upstream) = 0::smallint then \(limit)
-                    else coalesce((select case
-                        when b.state in (0, 9) then \(limit)
-                        when b.state = 3 then greatest(0, least(\(limit), b.concurrency - (
-                            select count(*) from jobs r
-                            where r.state = 1 and r.upstream = \(lane.upstream)
-                              and r.worker_id in (select w.id from job_workers w where w.state in (0, 1)))))
-                        else 0 end
-                        from breakers b where b.upstream = \(lane.upstream)), \(limit)) end)
+                limit \(allowed(lane, limit))
                 for update skip locked))
             \(unescaped: Self.claimedColumns)
             """
+    }
+
+    /// Takes up to `limit` ready jobs of a lane that have been due for `age`, oldest first whatever their priority, so
+    /// that a flood of more urgent ones starves nobody. Steps from priority to priority through the claim index and
+    /// reads at most `limit` rows of each.
+    func claimAgedQuery(lane: JobLane, limit: Int, age: Duration, workerId: Int32) -> PostgresQuery {
+        """
+        update jobs set state = 1, attempt = least(attempt, 32766) + 1, token = token + 1, worker_id = \(workerId),
+            started_at = now()
+        where ctid = any (array (
+            with recursive levels as (
+                (select priority from jobs where queue_id = \(lane.queueId) and upstream = \(lane.upstream) and state = 0
+                 order by priority limit 1)
+                union all
+                select (select n.priority from jobs n
+                        where n.queue_id = \(lane.queueId) and n.upstream = \(lane.upstream) and n.state = 0
+                          and n.priority > l.priority order by n.priority limit 1)
+                from levels l where l.priority is not null
+            )
+            select o.ctid from levels l cross join lateral (
+                select j.ctid, j.id, j.run_at from jobs j
+                where j.queue_id = \(lane.queueId) and j.upstream = \(lane.upstream) and j.state = 0
+                  and j.priority = l.priority
+                order by j.id limit \(limit) for update skip locked) as o
+            where o.run_at < now() - \(age.inSeconds) * interval '1 second'
+            order by o.id
+            limit \(allowed(lane, limit))))
+        \(unescaped: Self.claimedColumns)
+        """
+    }
+
+    /// How many jobs of a lane may be taken now: none of a paused queue or an open breaker, a few while one ramps up.
+    private func allowed(_ lane: JobLane, _ limit: Int) -> PostgresFragment {
+        """
+        (select case
+            when exists (select from job_queues where id = \(lane.queueId) and paused_at is not null) then 0
+            when \(lane.upstream) = 0::smallint then \(limit)
+            else coalesce((select case
+                when b.state in (0, 9) then \(limit)
+                when b.state = 3 then greatest(0, least(\(limit), b.concurrency - (
+                    select count(*) from jobs r
+                    where r.state = 1 and r.upstream = \(lane.upstream)
+                      and r.worker_id in (select w.id from job_workers w where w.state in (0, 1)))))
+                else 0 end
+                from breakers b where b.upstream = \(lane.upstream)), \(limit)) end)
+        """
     }
 
     /// Takes one probe-safe job of a class whose breaker is half-open.
@@ -112,21 +149,21 @@ extension PostgresJobStore {
     private static var claimedColumns: StaticString {
         """
         returning id, token, attempt, max_attempts, priority, queue_id, kind_id, upstream, order_key,
-            requester_id, request_id, created_at, run_at, coalesce(deadline_at < now(), false), args
+            requester_id, request_id, created_at, run_at, extract(epoch from deadline_at - now())::float8, args
         """
     }
 
     func claimed(_ row: PostgresRow) throws -> ClaimedJob {
         let (
             id, token, attempt, maxAttempts, priority, queueId, kindId, upstream, orderKey, requesterId, requestId,
-            createdAt, runAt, deadlinePassed, args
+            createdAt, runAt, untilDeadline, args
         ) = try row.decode(
             Int64.self, Int64.self, Int16.self, Int16.self, Int16.self, Int16.self, Int16.self, Int16.self,
-            String?.self, String?.self, String?.self, Date.self, Date.self, Bool.self, String.self)
+            String?.self, String?.self, String?.self, Date.self, Date.self, Double?.self, String.self)
         return ClaimedJob(
             id: id, token: token, attempt: Int(attempt), maxAttempts: Int(maxAttempts), priority: priority,
             queueId: queueId, kindId: kindId, upstream: upstream, orderKey: orderKey,
             requester: JobRequester(id: requesterId, requestId: requestId), createdAt: createdAt, runAt: runAt,
-            deadlinePassed: deadlinePassed, args: args)
+            untilDeadline: untilDeadline.map { .seconds($0) }, args: args)
     }
 }

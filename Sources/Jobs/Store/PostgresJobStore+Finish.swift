@@ -21,6 +21,8 @@ struct AgainJob: Sendable {
     var charged: Bool
     /// Kept among the job's attempts; nil for a plain give-back.
     var error: JobErrorInfo?
+    /// Waits for its children. It has started, so it shares its work with no later job: it gives up its unique key.
+    var waitsForChildren = false
 }
 
 /// What a finishing statement did.
@@ -88,13 +90,14 @@ extension PostgresJobStore {
                 select j.ctid as place, t.*
                 from unnest(
                     \(jobs.map(\.id)), \(jobs.map(\.token)), \(jobs.map(\.delay.inSeconds)), \(jobs.map(\.charged)),
-                    \(jobs.map(\.error?.errorClass.rawValue)), \(jobs.map(\.error?.code)), \(jobs.map(\.error?.message))
-                ) as t (id, token, delay, charged, class, code, message)
+                    \(jobs.map(\.error?.errorClass.rawValue)), \(jobs.map(\.error?.code)), \(jobs.map(\.error?.message)),
+                    \(jobs.map(\.waitsForChildren))
+                ) as t (id, token, delay, charged, class, code, message, waits)
                 join jobs j on j.id = t.id and j.token = t.token and j.state + 0 = 1
                 for update of j skip locked
             ), gone as (
                 delete from jobs using owned where jobs.ctid = owned.place
-                returning jobs.*, owned.delay, owned.charged, owned.class, owned.code, owned.message
+                returning jobs.*, owned.delay, owned.charged, owned.class, owned.code, owned.message, owned.waits
             ), noted as (
                 insert into job_attempts (job_id, attempt, ended_at, started_at, worker_id, class, code, message, charged)
                 select id, attempt, now(), started_at, worker_id, class, code, message, charged
@@ -107,10 +110,10 @@ extension PostgresJobStore {
                     cancel_requested_by, args, progress)
                 select id, token, parent_id, case when delay > 0 then now() + delay * interval '1 second' else run_at end,
                     created_at, deadline_at, queue_id, kind_id, upstream, priority,
-                    case when delay > 0 then 3 else 0 end,
+                    case when waits then 7 when delay > 0 then 3 else 0 end,
                     case when charged then attempt else attempt - 1 end, max_attempts,
                     case when charged and class is not null then least(errors, 32766) + 1 else errors end,
-                    waits_for, has_dependents, watched, case when cancel_requested_at is null then unique_key end,
+                    waits_for, has_dependents, watched, case when cancel_requested_at is null and not waits then unique_key end,
                     order_key, resource_type, resource_id, requester_id, request_id, cancel_requested_at,
                     cancel_requested_by, args, progress
                 from gone
@@ -130,7 +133,7 @@ extension PostgresJobStore {
                 returning id
             )
             select gone.id, gone.watched and exists (select from superseded s where s.id = gone.id), gone.queue_id,
-                gone.delay = 0, gone.cancel_requested_at is not null and exists (select from back b where b.id = gone.id)
+                gone.delay = 0 and not gone.waits, gone.cancel_requested_at is not null and exists (select from back b where b.id = gone.id)
             from gone
             """,
             Self.inheritDependents(of: jobs.map(\.id)),

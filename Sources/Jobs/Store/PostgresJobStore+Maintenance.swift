@@ -55,7 +55,7 @@ extension PostgresJobStore {
                     select from job_workers w where w.id = h.worker_id and w.state in (0, 1))
             )
             select id, token, attempt, max_attempts, priority, queue_id, kind_id, upstream, order_key,
-                requester_id, request_id, created_at, run_at, coalesce(deadline_at < now(), false), args
+                requester_id, request_id, created_at, run_at, extract(epoch from deadline_at - now())::float8, args
             from jobs where id = any (array (
                 select o.id from lost cross join lateral (
                     select j.id from jobs j where j.state = 1 and j.worker_id = lost.worker_id and j.id > \(id)
@@ -126,17 +126,20 @@ extension PostgresJobStore {
         return (wake, failed.sorted(), rows.count)
     }
 
+    /// Jobs whose deadline has passed while they waited, oldest deadline first.
+    func pastDeadline(limit: Int, in executor: any PostgresExecutor) async throws -> [Int64] {
+        let rows = try await executor.query(
+            """
+            select id from jobs where deadline_at is not null and deadline_at <= now() and state <> 1
+            order by deadline_at limit \(limit)
+            """)
+        return try rows.map { try $0.decode(Int64.self) }
+    }
+
     /// Jobs that somebody wants ended and that no worker runs: their attempt was over before it heard of it.
     func waitingCancelRequests(limit: Int, in executor: any PostgresExecutor) async throws -> [Int64] {
         let rows = try await executor.query(
             "select id from jobs where cancel_requested_at is not null and state <> 1 order by id limit \(limit)")
         return try rows.map { try $0.decode(Int64.self) }
-    }
-
-    /// Makes partitions ahead of time and drops the history that is past its retention.
-    func maintainPartitions(historyDays: Int, in executor: any PostgresExecutor) async throws {
-        try await executor.query("select job_partitions_ensure((now() at time zone 'UTC')::date, 8)")
-        try await executor.query("select audit_partitions_ensure((now() at time zone 'UTC')::date, 3)")
-        try await executor.query("select job_partitions_drop((now() at time zone 'UTC')::date - \(Int32(historyDays)))")
     }
 }

@@ -60,6 +60,26 @@ extension PostgresJobStore {
         return try rows.map { try decodeSnapshot($0).snapshot }
     }
 
+    /// A job's children, live and ended, by id.
+    func children(of id: Int64, after last: Int64, limit: Int, in executor: any PostgresExecutor) async throws
+        -> [JobSnapshot]
+    {
+        let rows = try await executor.query(
+            """
+            select * from (
+                (\(unescaped: Self.liveColumns) from jobs where parent_id = \(id) and id > \(last)
+                 order by id limit \(limit))
+                union all
+                (\(unescaped: Self.endedColumns) from job_dead_letters where parent_id = \(id) and id > \(last)
+                 order by id limit \(limit))
+                union all
+                (\(unescaped: Self.endedColumns) from job_history where parent_id = \(id) and id > \(last)
+                 order by id limit \(limit))
+            ) as found order by id limit \(limit)
+            """)
+        return try rows.map { try decodeSnapshot($0).snapshot }
+    }
+
     /// The attempts that did not succeed, oldest first.
     private func attempts(jobId: Int64, since: Date, in executor: any PostgresExecutor) async throws -> [JobAttempt] {
         let rows = try await executor.query(
@@ -76,61 +96,6 @@ extension PostgresJobStore {
                     errorClass: JobErrorClass(rawValue: errorClass) ?? .retryable, code: code, message: message),
                 charged: charged)
         }
-    }
-
-    /// Why a job that has not ended is not running now.
-    func waitReason(of snapshot: JobSnapshot, in executor: any PostgresExecutor) async throws -> JobWaitReason? {
-        guard !snapshot.state.isFinal, snapshot.state != .running else { return nil }
-        let kindId = try names.kindId(snapshot.kind)
-        let rows = try await executor.query(
-            """
-            select j.state, j.run_at, q.paused_at, q.pause_reason, b.state, b.retry_at, b.reason,
-                (select array_agg(h.id) from jobs h where h.order_key = j.order_key and h.id <> j.id
-                    and (h.state in (0, 1, 3, 5, 6, 7) or (h.state = 4 and h.id < j.id))),
-                (select array_agg(d.depends_on) from job_dependencies d where d.job_id = j.id),
-                exists (select from job_workers w where w.state = 0 and w.lease_until > now() and q.name = any (w.queues)),
-                exists (select from job_workers w where w.state = 0 and w.lease_until > now()
-                    and (select k.name from job_kinds k where k.id = \(kindId)) = any (w.kinds))
-            from jobs j join job_queues q on q.id = j.queue_id left join breakers b on b.upstream = j.upstream
-            where j.id = \(snapshot.id)
-            """)
-        guard let row = rows.first else { return nil }
-        let (state, runAt, pausedAt, pauseReason, breaker, retryAt, reason, behind, waitsFor, hasWorker, knowsKind) =
-            try row.decode(
-                Int16.self, Date.self, Date?.self, String?.self, Int16?.self, Date?.self, String?.self, [Int64]?.self,
-                [Int64]?.self, Bool.self, Bool.self)
-        switch StoredState(rawValue: state) {
-        case .scheduled, .waitingAgain:
-            return JobWaitReason(code: .dueLater, message: "It is due later.", until: runAt)
-        case .blocked:
-            return JobWaitReason(
-                code: .behindJob, message: "Another job on the same object comes first.", jobIds: behind ?? [])
-        case .waitingForJobs:
-            return JobWaitReason(
-                code: .waitingForJobs, message: "It waits for other jobs to succeed.", jobIds: waitsFor ?? [])
-        default: break
-        }
-        if pausedAt != nil {
-            let why = pauseReason.map { ": \($0)" } ?? ""
-            return JobWaitReason(code: .queuePaused, message: "The queue \(snapshot.queue) is paused\(why).")
-        }
-        if let breaker, ![0, 3, 9].contains(breaker) {
-            let why = reason.map { ": \($0)" } ?? ""
-            return JobWaitReason(
-                code: .breakerOpen, message: "The breaker of \(snapshot.upstream?.rawValue ?? "") is open\(why).",
-                until: retryAt)
-        }
-        if !hasWorker {
-            return JobWaitReason(code: .noWorker, message: "No worker serves the queue \(snapshot.queue) now.")
-        }
-        if !knowsKind {
-            return JobWaitReason(code: .unknownKind, message: "No running worker knows the kind \(snapshot.kind).")
-        }
-        if breaker == 3 {
-            return JobWaitReason(
-                code: .atLimit, message: "\(snapshot.upstream?.rawValue ?? "") recovers and takes few calls at a time.")
-        }
-        return JobWaitReason(code: .soon, message: "A worker takes it as soon as it has a free slot.")
     }
 
     static var liveColumns: StaticString {

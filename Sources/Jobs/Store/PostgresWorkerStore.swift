@@ -38,11 +38,19 @@ struct PostgresWorkerStore: Sendable {
 
     /// Extends the lease, and says whether an operator wants the worker to claim no more. No row: the lease was lost,
     /// and everything this incarnation runs is somebody else's now.
-    func beat(workerId: Int32, lease: Duration) -> PostgresQuery {
+    ///
+    /// - Parameter limits: jobs that this worker lets use each upstream class at once; for people.
+    func beat(workerId: Int32, lease: Duration, limits: [String: Int]) -> PostgresQuery {
         """
-        update job_workers set beat_at = now(), lease_until = now() + \(lease.inSeconds) * interval '1 second'
+        update job_workers set beat_at = now(), lease_until = now() + \(lease.inSeconds) * interval '1 second',
+            upstream_limits = \(JSONValue.object(limits.mapValues { .int($0) }))
         where id = \(workerId) and state in (0, 1) returning drain_requested_at is not null
         """
+    }
+
+    /// How many workers share the fleet's work.
+    func countActive() -> PostgresQuery {
+        "select count(*) from job_workers where state = 0 and lease_until > now()"
     }
 
     func setState(_ state: State, workerId: Int32, in executor: any PostgresExecutor) async throws {

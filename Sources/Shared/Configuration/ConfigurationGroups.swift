@@ -96,6 +96,16 @@ package struct WorkerConfiguration: Sendable {
     package let drain: Duration
     /// `HISTORY_RETENTION_DAYS`.
     package let historyRetention: Duration
+    /// `DEAD_LETTER_RETENTION_DAYS`.
+    package let deadLetterRetention: Duration
+    /// `LITELLM_AUTO_SYNC`.
+    package let syncsModels: Bool
+    /// `LITELLM_SYNC_INTERVAL`.
+    package let modelSyncInterval: Duration
+    /// `LITELLM_MAX_CONCURRENCY`: of the whole fleet, for each class.
+    package let upstreamConcurrency: Int
+    /// `LITELLM_LATENCY_TARGET_MS`.
+    package let upstreamLatencyTarget: Duration
 
     init(_ reader: inout SettingsReader, litellmTimeout: Duration) {
         concurrency = reader.read(SettingsList.workerConcurrency)
@@ -104,6 +114,11 @@ package struct WorkerConfiguration: Sendable {
         heartbeat = reader.read(SettingsList.workerHeartbeat)
         drain = reader.read(SettingsList.workerDrain)
         historyRetention = reader.read(SettingsList.historyRetention)
+        deadLetterRetention = reader.read(SettingsList.deadLetterRetention)
+        syncsModels = reader.read(SettingsList.litellmAutoSync)
+        modelSyncInterval = reader.read(SettingsList.litellmSyncInterval)
+        upstreamConcurrency = reader.read(SettingsList.litellmMaxConcurrency)
+        upstreamLatencyTarget = reader.read(SettingsList.litellmLatencyTarget)
         check(&reader, litellmTimeout: litellmTimeout)
     }
 

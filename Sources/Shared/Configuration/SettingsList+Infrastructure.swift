@@ -75,15 +75,25 @@ extension SettingsList {
         "LITELLM_USE_ENV_PROXY", .boolean, default: false, .litellm, usedBy: [.worker, .cli],
         "Whether calls go through the proxy that `HTTPS_PROXY` and its like name.")
 
+    static let litellmAutoSync = Setting(
+        "LITELLM_AUTO_SYNC", .boolean, default: true, .litellm, usedBy: [.worker],
+        "Whether models are read from LiteLLM regularly: the schedule `model-sync`, as long as no operator changed it.")
+    static let litellmSyncInterval = Setting(
+        "LITELLM_SYNC_INTERVAL", .duration(.minutes, 1...10_080), default: .seconds(3600), .litellm,
+        usedBy: [.worker], "The time between two model syncs, for the schedule `model-sync` (minutes).")
+    static let litellmMaxConcurrency = Setting(
+        "LITELLM_MAX_CONCURRENCY", .integer(1...10_000), default: 128, .litellm, usedBy: [.worker],
+        "How many jobs of one class (admin, usage) may use LiteLLM at once, all workers together. Each worker stays below its share by itself when LiteLLM grows slow or answers 429."
+    )
+    static let litellmLatencyTarget = Setting(
+        "LITELLM_LATENCY_TARGET_MS", .duration(.milliseconds, 10...600_000), default: .seconds(5), .litellm,
+        usedBy: [.worker],
+        "A call that takes longer counts as a sign that LiteLLM has too much to do (milliseconds).")
+
     static let litellm = [
         litellmURL.definition, litellmKey.definition, litellmTimeout.definition, litellmCAFile.definition,
-        litellmProxy.definition,
-        .unread(
-            "LITELLM_AUTO_SYNC", .litellm, .reserved("scheduled model sync"), example: "false",
-            "Whether models are read from LiteLLM regularly."),
-        .unread(
-            "LITELLM_SYNC_INTERVAL", .litellm, .reserved("scheduled model sync"), example: "60",
-            "Minutes between two model syncs."),
+        litellmProxy.definition, litellmAutoSync.definition, litellmSyncInterval.definition,
+        litellmMaxConcurrency.definition, litellmLatencyTarget.definition,
         .unread(
             "LITELLM_RETRIES", .litellm, .withoutEffect("each kind of job has its own retry policy"), example: "3",
             "How often a call was to be repeated."),
@@ -116,10 +126,16 @@ extension SettingsList {
         "How long running jobs may go on after SIGTERM before they are stopped and handed back.")
     static let historyRetention = Setting(
         "HISTORY_RETENTION_DAYS", .duration(.days, 1...3650), default: .seconds(30 * 86_400), .worker,
-        usedBy: [.worker], "How long finished jobs are kept.")
+        usedBy: [.worker],
+        "How long finished jobs are kept: the schedule `job-retention`, unless an operator changed it.")
+    static let deadLetterRetention = Setting(
+        "DEAD_LETTER_RETENTION_DAYS", .duration(.days, 1...3650), default: .seconds(90 * 86_400), .worker,
+        usedBy: [.worker],
+        "How long failed jobs wait to be retried by a person: the schedule `job-retention`, unless an operator changed it."
+    )
 
     static let worker = [
         workerConcurrency.definition, workerQueues.definition, workerLease.definition, workerHeartbeat.definition,
-        workerDrain.definition, historyRetention.definition,
+        workerDrain.definition, historyRetention.definition, deadLetterRetention.definition,
     ]
 }

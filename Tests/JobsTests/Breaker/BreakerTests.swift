@@ -137,7 +137,10 @@ struct BreakerTests {
                 database: harness.client, worker: UUID(),
                 policy: BreakerPolicy(), probeLimit: .seconds(30), metrics: EngineHarness.metrics,
                 logger: EngineHarness.logger, reopened: {})
-            let gate = JobCallGate(jobId: 1, isProbe: false, breaker: breaker, lease: lease, probed: nil)
+            let gate = JobCallGate(
+                jobId: 1, isProbe: false, breaker: breaker,
+                adaptive: AdaptiveConcurrency(fleetLimit: 1, latencyTarget: .seconds(1)),
+                running: RunningJobs(capacity: 1, reservedCapacity: 0), lease: lease, probed: nil)
             lease.begin(from: .now, by: .seconds(10))
             try await gate.admit(.litellmAdmin, timeLimit: .seconds(5))
             await #expect(throws: UpstreamRefused.self) {

@@ -184,7 +184,7 @@ struct FenceTests {
         ClaimedJob(
             id: 7, token: token, attempt: 1, maxAttempts: 3, priority: 0, queueId: 1, kindId: 1, upstream: 0,
             orderKey: nil, requester: JobRequester(id: nil), createdAt: .distantPast, runAt: .distantPast,
-            deadlinePassed: false, args: "{}")
+            untilDeadline: nil, args: "{}")
     }
 }
 

@@ -173,7 +173,7 @@ struct PlanTests {
         Case("heartbeat", buffers: 60) { (scene: PlanScene, explainer: Explainer) async throws in
             let workers = PostgresWorkerStore()
             let rows = try await explainer.pipeline([
-                workers.beat(workerId: scene.idle, lease: .seconds(45)),
+                workers.beat(workerId: scene.idle, lease: .seconds(45), limits: [:]),
                 scene.harness.store.cancelRequests(workerId: scene.idle),
             ])
             #expect(rows[0].count == 1)

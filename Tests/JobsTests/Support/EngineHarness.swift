@@ -28,18 +28,19 @@ struct EngineHarness: Sendable {
     var store: PostgresJobStore { queue.store }
     var client: PostgresClient { database.client }
 
-    init(_ database: TestDatabase) async throws {
+    init(_ database: TestDatabase, catalog: JobCatalog = Self.catalog, litellm: LiteLLMClient? = nil) async throws {
         self.database = database
-        queue = JobQueue(database: database.client, catalog: Self.catalog, logger: Self.logger)
+        queue = JobQueue(database: database.client, catalog: catalog, logger: Self.logger)
         try await queue.prepare()
         let upstream = ScriptedUpstream()
         self.upstream = upstream
         let transport = ScriptedTransport { try await upstream.answer($0) }
         services = JobServices(
             database: database.client,
-            litellm: LiteLLMClient(
-                transport: transport,
-                settings: LiteLLMSettings(baseURL: "http://127.0.0.1:9", apiKey: Secret("sk-master-test-0000"))),
+            litellm: litellm
+                ?? LiteLLMClient(
+                    transport: transport,
+                    settings: LiteLLMSettings(baseURL: "http://127.0.0.1:9", apiKey: Secret("sk-master-test-0000"))),
             sealer: try Sealer(keys: Secret("test:" + Data(repeating: 7, count: 32).base64EncodedString())),
             queue: queue,
             settings: ProvisioningSettings())

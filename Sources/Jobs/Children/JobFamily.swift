@@ -1,0 +1,164 @@
+import Foundation
+import Shared
+
+/// Whether a parent may succeed although children have not.
+package enum ChildPolicy: Int16, Sendable, Codable {
+    /// The parent fails with `children_failed` when any child has ended otherwise.
+    case allMustSucceed = 0
+    /// The parent runs again and decides with the counts and the results it has.
+    case someMayFail = 1
+}
+
+/// How a parent's children have come out so far.
+package struct ChildCounts: Sendable, Codable, Equatable {
+    /// Put in.
+    package var total: Int
+    package var succeeded: Int
+    /// Ended among the dead letters, or gone from them.
+    package var failed: Int
+    package var cancelled: Int
+
+    package var ended: Int { succeeded + failed + cancelled }
+
+    package init(total: Int, succeeded: Int = 0, failed: Int = 0, cancelled: Int = 0) {
+        self.total = total
+        self.succeeded = succeeded
+        self.failed = failed
+        self.cancelled = cancelled
+    }
+}
+
+/// Thrown by a handler that has put its children in and is to be called again when all of them have ended. Until then
+/// the job takes no slot; the attempt is not charged. A handler called again finds ``JobContext/children()``.
+package struct JobWaitForChildren: Error, Sendable {
+    package let policy: ChildPolicy
+
+    package init(_ policy: ChildPolicy = .allMustSucceed) {
+        self.policy = policy
+    }
+}
+
+/// How one child came out.
+package struct ChildResult<Output: Codable & Sendable>: Sendable {
+    package var id: Int64
+    package var state: JobState
+    /// What it reported; nil unless it succeeded with something to report.
+    package var output: Output?
+    /// Why it did not succeed.
+    package var error: JobErrorInfo?
+}
+
+extension ChildResult: Equatable where Output: Equatable {}
+
+extension JobErrorInfo {
+    static func childrenFailed(_ counts: ChildCounts) -> JobErrorInfo {
+        JobErrorInfo(
+            errorClass: .permanent, code: "children_failed",
+            message: "\(counts.failed + counts.cancelled) of its \(counts.total) jobs did not succeed.")
+    }
+
+    static func parentEnded(_ id: Int64) -> JobErrorInfo {
+        JobErrorInfo(errorClass: .cancelled, code: "parent_ended", message: "Job \(id), which it was part of, ended.")
+    }
+}
+
+extension JobContext {
+    /// How the children came out, once all have ended after ``JobWaitForChildren``; nil before, so at the first call.
+    ///
+    /// - Throws: ``JobFailure`` `children_failed` when all had to succeed and did not.
+    package func children() async throws -> ChildCounts? {
+        guard let family = try await PostgresFamilyStore().find(parent: id, in: services.database),
+            family.counts.ended == family.counts.total
+        else { return nil }
+        if family.policy == .allMustSucceed, family.counts.succeeded < family.counts.total {
+            throw JobFailure(info: .childrenFailed(family.counts))
+        }
+        return family.counts
+    }
+
+    /// Puts children in, in transactions of `chunk` jobs each. An attempt that follows a crash goes on behind those
+    /// that are there: so the list must come out the same again. A child shares no job with others: its unique key is
+    /// not used.
+    ///
+    /// - Throws: ``JobLeaseLost``.
+    package func enqueueChildren<Kind: JobKind>(_ jobs: [Kind], chunk: Int = 500) async throws {
+        let families = PostgresFamilyStore()
+        var done = 0
+        repeat {
+            let start = done
+            done = try await transaction { transaction in
+                let there = try await families.open(parent: id, in: transaction)
+                let first = max(start, there.count)
+                let part = jobs.dropFirst(first).prefix(max(1, chunk))
+                guard !part.isEmpty else { return jobs.count }
+                guard !part.contains(where: { $0.orderKey != nil && $0.orderKey == there.orderKey }) else {
+                    throw JobFailure.permanent(
+                        code: "child_behind_parent",
+                        message: "A child acts on the object that its parent holds, so both would wait for ever.")
+                }
+                try await services.queue.enqueueChildren(
+                    Array(part), parent: id, requester: requester, in: transaction)
+                try await families.grow(parent: id, by: part.count, in: transaction)
+                return first + part.count
+            }
+        } while done < jobs.count
+    }
+
+    /// What the children reported, by id: partial results where some failed.
+    ///
+    /// - Parameter after: the last id of the page before.
+    package func childResults<Output: Codable & Sendable>(
+        as type: Output.Type, after last: Int64 = 0, limit: Int = 500
+    ) async throws -> [ChildResult<Output>] {
+        try await PostgresFamilyStore().results(
+            parent: id, after: last, limit: min(max(limit, 1), 1000), in: services.database)
+    }
+}
+
+extension JobQueue {
+    /// Puts a parent's children in, in one transaction.
+    func enqueueChildren<Kind: JobKind>(
+        _ jobs: [Kind], parent: Int64, requester: JobRequester, in transaction: PostgresTransaction
+    ) async throws {
+        guard let handler = catalog.handlers[Kind.name] else { throw JobQueueError.unknownKind(Kind.name) }
+        var options = JobOptions()
+        options.requester = requester
+        options.parentId = parent
+        let rows = try jobs.map { job in
+            PostgresJobStore.NewJob(
+                handler: handler, args: String(decoding: try JSON.encoder.encode(job), as: UTF8.self), uniqueKey: nil,
+                orderKey: job.orderKey, priority: Kind.priority, options: options)
+        }
+        let plain = rows.filter { $0.orderKey == nil }
+        if !plain.isEmpty {
+            try await PostgresFamilyStore().insertPlain(
+                plain, parent: parent, requester: requester, names: store.names, in: transaction)
+        }
+        for row in rows where row.orderKey != nil { _ = try await store.enqueue(row, in: transaction) }
+        let queueId = try store.names.queueId(Kind.queue)
+        transaction.afterCommit { await wakeups.ready(queueId) }
+    }
+
+    /// A parent's children, live and ended, by id.
+    ///
+    /// - Parameter after: the last id of the page before.
+    package func children(of id: Int64, after last: Int64 = 0, limit: Int = 100) async throws -> [JobSnapshot] {
+        try await store.children(of: id, after: last, limit: min(max(limit, 1), 500), in: database)
+    }
+
+    /// Ends one child of a parent that has ended: at once when it waits, else as soon as its worker hears of it.
+    func cancelChild(id: Int64, parent: Int64) async throws {
+        try await database.withTransaction(retries: Self.retries) { transaction in
+            guard let job = try await store.lock(jobId: id, in: transaction) else { return }
+            let by = "job \(parent)"
+            if job.state == .running {
+                let worker = try await store.requestCancel(jobId: id, by: by, in: transaction)
+                transaction.afterCommit { if let worker { await wakeups.cancelled(worker) } }
+            } else {
+                let result = try await ending.end(
+                    job, as: .cancelled, error: .parentEnded(parent), by: by, attempted: false, in: transaction)
+                transaction.afterCommit { await announce(result) }
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+package import Shared
+
+/// The schedules that the programs bring along. They are made once; from then on an operator's changes win, and rows
+/// that nobody has changed follow the settings.
+package struct StandingSchedules: Sendable {
+    /// Whether models are read from LiteLLM regularly.
+    package var syncsModels = true
+    package var modelSyncInterval: Duration = .seconds(3600)
+    /// Days that ended jobs are kept.
+    package var historyDays = 30
+    /// Days that failed jobs wait for a person.
+    package var deadLetterDays = 90
+    /// Days that decided ticks are kept.
+    package var tickDays = 30
+
+    /// Schedules whose first job does not wait for its time.
+    package static let atOnce: Set<String> = ["model-sync"]
+
+    /// The defaults.
+    package init() {}
+
+    /// As configured.
+    package init(_ configuration: AppConfiguration) {
+        syncsModels = configuration.worker.syncsModels
+        modelSyncInterval = configuration.worker.modelSyncInterval
+        historyDays = max(1, Int(configuration.worker.historyRetention.inSeconds / 86_400))
+        deadLetterDays = max(1, Int(configuration.worker.deadLetterRetention.inSeconds / 86_400))
+    }
+
+    /// What ``JobSchedules/seed(_:atOnce:)`` makes of them.
+    package func drafts() throws -> [ScheduleDraft] {
+        [
+            try ScheduleDraft(
+                name: "model-sync", description: "Takes LiteLLM's list of models over.", job: ModelSync(),
+                cron: "@every \(max(1, Int(modelSyncInterval.inSeconds / 60)))m", enabled: syncsModels),
+            try ScheduleDraft(
+                name: "secrets-purge", description: "Deletes sealed secrets whose time has come.",
+                job: SecretsPurge(), cron: "*/5 * * * *", jitterSeconds: 30),
+            try ScheduleDraft(
+                name: "usage-refresh", description: "Takes the last days of usage over from LiteLLM.",
+                job: UsageRefresh(days: 2), cron: "17 * * * *", jitterSeconds: 120),
+            try ScheduleDraft(
+                name: "job-retention", description: "Forgets ended jobs, old dead letters and old ticks.",
+                job: JobsRetention(historyDays: historyDays, deadLetterDays: deadLetterDays, tickDays: tickDays),
+                cron: "23 3 * * *", jitterSeconds: 600),
+        ]
+    }
+}
