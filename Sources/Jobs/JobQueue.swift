@@ -177,12 +177,17 @@ package struct JobQueue: Sendable {
 
     /// Ends a waiting job whose deadline has passed.
     func failLate(jobId: Int64) async throws -> JobEnding.Result {
-        try await database.withTransaction(retries: Self.retries) { transaction in
-            guard let job = try await store.lock(jobId: jobId, in: transaction), job.state != .running else {
-                return JobEnding.Result()
-            }
-            return try await ending.end(
-                job, as: .failed, error: .deadlineExceeded, by: nil, attempted: false, in: transaction)
+        try await endSurely(jobId) { job, _ in
+            guard job.state != .running else { return nil }
+            return Verdict(state: .failed, error: .deadlineExceeded)
+        }
+    }
+
+    /// Ends a parent that waits for children which had to succeed and did not.
+    func failParent(jobId: Int64, counts: ChildCounts) async throws -> JobEnding.Result {
+        try await endSurely(jobId) { job, _ in
+            guard job.state == .waitingForChildren else { return nil }
+            return Verdict(state: .failed, error: .childrenFailed(counts))
         }
     }
 

@@ -11,7 +11,6 @@ struct PostgresFamilyStore: Sendable {
     /// A parent that waits, as a look at its children found it.
     struct Look: Sendable {
         var parent: Int64
-        var token: Int64
         var queueId: Int16
         var family: Family
         /// Whether any child is live.
@@ -87,13 +86,13 @@ struct PostgresFamilyStore: Sendable {
     func lookAtNext(in transaction: PostgresTransaction) async throws -> Look? {
         let rows = try await transaction.query(
             """
-            select p.id, p.token, p.queue_id, f.policy, f.enqueued, f.created_at
+            select p.id, p.queue_id, f.policy, f.enqueued, f.created_at
             from jobs p join job_families f on f.parent_id = p.id
             where p.state = 7 and f.look_at <= now() order by f.look_at limit 1 for update of f skip locked
             """)
         guard let row = rows.first else { return nil }
-        let (parent, token, queueId, policy, enqueued, since) = try row.decode(
-            Int64.self, Int64.self, Int16.self, Int16.self, Int32.self, Date.self)
+        let (parent, queueId, policy, enqueued, since) = try row.decode(
+            Int64.self, Int16.self, Int16.self, Int32.self, Date.self)
         let counts = try await counts(parent: parent, since: since, total: Int(enqueued), in: transaction)
         let progress = JobProgress(
             fraction: counts.counts.total == 0 ? 1 : Double(counts.counts.ended) / Double(counts.counts.total),
@@ -109,7 +108,7 @@ struct PostgresFamilyStore: Sendable {
             "update jobs set progress = \(json) where id = \(parent) and state = 7",
         ])
         return Look(
-            parent: parent, token: token, queueId: queueId,
+            parent: parent, queueId: queueId,
             family: Family(policy: ChildPolicy(rawValue: policy) ?? .allMustSucceed, counts: counts.counts),
             isOpen: counts.isOpen)
     }

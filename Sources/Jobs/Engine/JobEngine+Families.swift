@@ -20,10 +20,7 @@ extension JobEngine {
             guard !look.isOpen else { continue }
             let counts = look.family.counts
             if look.family.policy == .allMustSucceed, counts.succeeded < counts.total {
-                await queue.announce(
-                    try await queue.end(
-                        jobId: look.parent, token: look.token, as: .failed, error: .childrenFailed(counts), by: nil,
-                        attempted: false))
+                await queue.announce(try await queue.failParent(jobId: look.parent, counts: counts))
             } else if try await PostgresFamilyStore().resume(parent: look.parent, in: database) {
                 wake([look.queueId])
             }

@@ -140,7 +140,7 @@ extension PostgresJobStore {
         let rows = try await executor.query(
             """
             select id, token, attempt, max_attempts, priority, queue_id, kind_id, upstream, order_key,
-                requester_id, request_id, created_at, run_at, coalesce(deadline_at < now(), false), args
+                requester_id, request_id, created_at, run_at, extract(epoch from deadline_at - now())::float8, args
             from jobs where state = 1 and worker_id = \(workerId) order by id
             """)
         return try rows.map(claimed)

@@ -43,7 +43,7 @@ struct PostgresWorkerStore: Sendable {
     func beat(workerId: Int32, lease: Duration, limits: [String: Int]) -> PostgresQuery {
         """
         update job_workers set beat_at = now(), lease_until = now() + \(lease.inSeconds) * interval '1 second',
-            upstream_limits = \(JSONValue.object(limits.mapValues { .int($0) }))
+            upstream_limits = \(JSONValue.object(limits.mapValues { .int($0) }).encodedString())
         where id = \(workerId) and state in (0, 1) returning drain_requested_at is not null
         """
     }
