@@ -7,7 +7,7 @@ func allRoutes(_ dependencies: APIDependencies) -> [Route] {
     let groups: [any RouteGroup] = [
         dependencies.system, dependencies.health, dependencies.auth, dependencies.keys, dependencies.models,
         dependencies.users, dependencies.usage, dependencies.jobs, dependencies.adminJobs, dependencies.adminQueues,
-        dependencies.adminBreakers, dependencies.adminWorkers,
+        dependencies.adminLimits, dependencies.adminSchedules, dependencies.adminBreakers, dependencies.adminWorkers,
     ]
     return groups.flatMap(\.routes)
 }

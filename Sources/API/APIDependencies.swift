@@ -18,6 +18,8 @@ struct APIDependencies: Sendable {
     let jobs: JobRoutes
     let adminJobs: AdminJobRoutes
     let adminQueues: AdminQueueRoutes
+    let adminLimits: AdminLimitRoutes
+    let adminSchedules: AdminScheduleRoutes
     let adminBreakers: AdminBreakerRoutes
     let adminWorkers: AdminWorkerRoutes
 
@@ -57,6 +59,9 @@ struct APIDependencies: Sendable {
         jobs = JobRoutes(queue: queue, waiters: waiters, changes: changes, administration: administration)
         adminJobs = AdminJobRoutes(administration: administration, changes: changes)
         adminQueues = AdminQueueRoutes(queues: QueueAdministration(queue: queue), changes: changes)
+        adminLimits = AdminLimitRoutes(limits: JobLimits(queue: queue), changes: changes)
+        adminSchedules = AdminScheduleRoutes(
+            schedules: JobSchedules(queue: queue), queue: queue, changes: changes)
         adminBreakers = AdminBreakerRoutes(breakers: BreakerAdministration(queue: queue), changes: changes)
         adminWorkers = AdminWorkerRoutes(workers: WorkerAdministration(queue: queue), changes: changes)
     }

@@ -14,6 +14,7 @@ struct AdminJobRoutes: RouteGroup {
             .permitted(.jobsReadAll, .get, "/api/v1/admin/jobs/stats", statistics),
             .permitted(.jobsWrite, .post, "/api/v1/admin/jobs/bulk", bulk),
             .permitted(.jobsReadAll, .get, "/api/v1/admin/jobs/{id}", get),
+            .permitted(.jobsReadAll, .get, "/api/v1/admin/jobs/{id}/explain", explain),
             .permitted(.jobsWrite, .post, "/api/v1/admin/jobs/{id}/retry", retry),
             .permitted(.jobsWrite, .post, "/api/v1/admin/jobs/{id}/cancel", cancel),
             .permitted(.jobsWrite, .post, "/api/v1/admin/jobs/{id}/discard", discard),
@@ -40,6 +41,10 @@ struct AdminJobRoutes: RouteGroup {
         let id = try call.call.jobId("id")
         guard let job = try await administration.job(id: id) else { throw APIError.notFound("job", id: String(id)) }
         return try .report(job)
+    }
+
+    private func explain(_ call: AuthenticatedCall) async throws -> Response {
+        try .report(try await administration.queue.explain(id: try call.call.jobId("id")))
     }
 
     // MARK: One job

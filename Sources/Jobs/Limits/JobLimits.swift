@@ -1,4 +1,5 @@
 package import Foundation
+import Logging
 package import Shared
 
 /// What a limit holds for.
@@ -77,29 +78,48 @@ package struct JobLimits: Sendable {
         _ scope: JobLimitScope, _ name: String, maxRunning: Int?, rate: JobRate?, by actor: AuditActor,
         force: Bool = false
     ) async throws {
+        try await queue.database.withTransaction {
+            _ = try await set(scope, name, maxRunning: maxRunning, rate: rate, by: actor, force: force, in: $0)
+        }
+    }
+
+    /// The same in the caller's transaction. Returns the limit as it stands then; nil when there is none.
+    package func set(
+        _ scope: JobLimitScope, _ name: String, maxRunning: Int?, rate: JobRate?, by actor: AuditActor,
+        force: Bool = false, in transaction: PostgresTransaction
+    ) async throws -> JobLimit? {
         let target = try target(scope, name)
         try Self.check(maxRunning: maxRunning, rate: rate)
         let queueName = scope == .queue ? name : queue.catalog.handlers[name]?.queue
-        try await queue.database.withTransaction { transaction in
-            if !force, let queueName {
-                let queueId = try queue.store.names.queueId(queueName)
-                guard try await !queue.store.isProtected(queueId: queueId, in: transaction) else {
-                    throw AdministrationError.protectedQueue(queueName)
-                }
-            }
-            let old = try await store.set(
-                scope, target, maxRunning: maxRunning, rate: rate, by: actor.name, in: transaction)
-            try await PostgresAuditStore().append(
-                AuditEntry(
-                    actor: actor, action: "JOB_LIMIT_SET", resourceType: "job_\(scope.rawValue)", resourceId: name,
-                    oldValues: old, newValues: Self.values(maxRunning: maxRunning, rate: rate),
-                    metadata: ["force": .bool(force)]),
-                in: transaction)
+        let queueId = try queueName.map { try queue.store.names.queueId($0) }
+        if !force, let queueName, let queueId,
+            try await queue.store.isProtected(queueId: queueId, in: transaction)
+        {
+            throw AdministrationError.protectedQueue(queueName)
         }
-        // More may be allowed now.
-        let woken = Set(try await store.releaseUnlimited(limit: 1000, in: queue.database))
-        let named = try queueName.map { try queue.store.names.queueId($0) }
-        for queueId in woken.union(named.map { [$0] } ?? []) { await queue.wakeups.ready(queueId) }
+        let old = try await store.set(
+            scope, target, maxRunning: maxRunning, rate: rate, by: actor.name, in: transaction)
+        try await PostgresAuditStore().append(
+            AuditEntry(
+                actor: actor, action: "JOB_LIMIT_SET", resourceType: "job_\(scope.rawValue)", resourceId: name,
+                oldValues: old, newValues: Self.values(maxRunning: maxRunning, rate: rate),
+                metadata: ["force": .bool(force)]),
+            in: transaction)
+        transaction.afterCommit { await release(queueId) }
+        return try await store.list(names: queue.store.names, in: transaction)
+            .first { $0.scope == scope && $0.name == name }
+    }
+
+    /// More may be allowed now.
+    private func release(_ queueId: Int16?) async {
+        var woken = Set(queueId.map { [$0] } ?? [])
+        do {
+            woken.formUnion(try await store.releaseUnlimited(limit: 1000, in: queue.database))
+        } catch {
+            // The workers look for them all the time.
+            queue.logger.warning("parked jobs could not be released", metadata: ["error": "\(error)"])
+        }
+        for queueId in woken { await queue.wakeups.ready(queueId) }
     }
 
     static func values(maxRunning: Int?, rate: JobRate?) -> JSONValue {

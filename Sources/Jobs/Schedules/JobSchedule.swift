@@ -45,7 +45,7 @@ package struct JobSchedule: Codable, Sendable, Equatable {
     /// The newest tick that was decided.
     package var lastTick: Date?
     /// The job of the newest run.
-    package var lastJobId: Int64?
+    package var lastJobId: JobNumber?
     /// Whether that job has not ended yet.
     package var isRunning: Bool
     /// Who changed it last; nil while it is as the programs made it.
@@ -152,7 +152,7 @@ package struct ScheduleTick: Codable, Sendable, Equatable {
     package var outcome: Outcome
     /// How many ticks it stands for.
     package var ticks: Int
-    package var jobId: Int64?
+    package var jobId: JobNumber?
     /// Who triggered it.
     package var decidedBy: String?
     package var decidedAt: Date
@@ -184,7 +184,11 @@ extension JobScheduleError {
         switch self {
         case .notFound(let name): .notFound("schedule", name)
         case .exists(let name), .stillRunning(let name, _): .conflict(description, resource: "schedule", name)
-        case .invalid(let field, let problem, let fix): .invalid(field, "\(problem); \(fix).")
+        case .invalid(let field, let problem, let fix):
+            // `cron (minute)` is a part of the input `cron`.
+            .invalid(
+                String(field.prefix { $0 != " " }),
+                "\(field.drop { $0 != " " }.dropFirst())\(field.contains(" ") ? " " : "")\(problem); \(fix).")
         }
     }
 }

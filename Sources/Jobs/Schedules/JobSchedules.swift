@@ -63,25 +63,34 @@ package struct JobSchedules: Sendable {
     package func update(
         _ name: String, _ change: ScheduleChange, by actor: AuditActor
     ) async throws -> JobSchedule {
-        try await queue.database.withTransaction { transaction in
-            let due = try await lock(name, in: transaction)
-            var draft = due.schedule.draft
-            let old = draft
-            draft.description = change.description ?? draft.description
-            draft.args = change.args ?? draft.args
-            draft.cron = change.cron ?? draft.cron
-            draft.timeZone = change.timeZone ?? draft.timeZone
-            draft.catchUp = change.catchUp ?? draft.catchUp
-            draft.catchUpLimit = change.catchUpLimit ?? draft.catchUpLimit
-            draft.jitterSeconds = change.jitterSeconds ?? draft.jitterSeconds
-            let next = try await upcoming(try check(draft), in: transaction)
-            try await store.update(draft, next: next, by: actor.name, in: transaction)
-            try await note(
-                "JOB_SCHEDULE_UPDATE", name, actor, old: try Self.json(old), new: try Self.json(draft),
-                in: transaction)
-            transaction.afterCommit { await queue.wakeups.due() }
-        }
-        return try await get(name)
+        try await queue.database.withTransaction { try await update(name, change, by: actor, in: $0) }
+    }
+
+    /// The same in the caller's transaction.
+    package func update(
+        _ name: String, _ change: ScheduleChange, by actor: AuditActor, in transaction: PostgresTransaction
+    ) async throws -> JobSchedule {
+        let due = try await lock(name, in: transaction)
+        var draft = due.schedule.draft
+        let old = draft
+        draft.description = change.description ?? draft.description
+        draft.args = change.args ?? draft.args
+        draft.cron = change.cron ?? draft.cron
+        draft.timeZone = change.timeZone ?? draft.timeZone
+        draft.catchUp = change.catchUp ?? draft.catchUp
+        draft.catchUpLimit = change.catchUpLimit ?? draft.catchUpLimit
+        draft.jitterSeconds = change.jitterSeconds ?? draft.jitterSeconds
+        let next = try await upcoming(try check(draft), in: transaction)
+        try await store.update(draft, next: next, by: actor.name, in: transaction)
+        try await note(
+            "JOB_SCHEDULE_UPDATE", name, actor, old: try Self.json(old), new: try Self.json(draft), in: transaction)
+        transaction.afterCommit { await queue.wakeups.due() }
+        return try await stored(name, in: transaction)
+    }
+
+    private func stored(_ name: String, in executor: any PostgresExecutor) async throws -> JobSchedule {
+        guard let schedule = try await store.find(name, in: executor) else { throw JobScheduleError.notFound(name) }
+        return schedule
     }
 
     /// Lets a schedule run again, from now on, or stops it; a running job goes on.
@@ -91,34 +100,47 @@ package struct JobSchedules: Sendable {
     package func setEnabled(
         _ isEnabled: Bool, _ name: String, reason: String? = nil, by actor: AuditActor
     ) async throws -> JobSchedule {
-        try await queue.database.withTransaction { transaction in
-            let due = try await lock(name, in: transaction)
-            guard due.schedule.enabled != isEnabled else { return }
-            let next = try await upcoming(try due.schedule.plan(), in: transaction)
-            try await store.setEnabled(isEnabled, name, next: next, reason: reason, by: actor.name, in: transaction)
-            try await note(
-                isEnabled ? "JOB_SCHEDULE_ENABLE" : "JOB_SCHEDULE_DISABLE", name, actor,
-                new: ["reason": reason.map { .string($0) } ?? .null], in: transaction)
-            transaction.afterCommit { await queue.wakeups.due() }
+        try await queue.database.withTransaction {
+            try await setEnabled(isEnabled, name, reason: reason, by: actor, in: $0)
         }
-        return try await get(name)
+    }
+
+    /// The same in the caller's transaction.
+    package func setEnabled(
+        _ isEnabled: Bool, _ name: String, reason: String? = nil, by actor: AuditActor,
+        in transaction: PostgresTransaction
+    ) async throws -> JobSchedule {
+        let due = try await lock(name, in: transaction)
+        guard due.schedule.enabled != isEnabled else { return due.schedule }
+        let next = try await upcoming(try due.schedule.plan(), in: transaction)
+        try await store.setEnabled(isEnabled, name, next: next, reason: reason, by: actor.name, in: transaction)
+        try await note(
+            isEnabled ? "JOB_SCHEDULE_ENABLE" : "JOB_SCHEDULE_DISABLE", name, actor,
+            new: ["reason": reason.map { .string($0) } ?? .null], in: transaction)
+        transaction.afterCommit { await queue.wakeups.due() }
+        return try await stored(name, in: transaction)
     }
 
     /// Puts the schedule's job in now, also when it is disabled; its ticks stay as they are.
     ///
     /// - Throws: ``JobScheduleError/stillRunning(_:jobId:)`` while the last run has not ended.
     package func trigger(_ name: String, by actor: AuditActor) async throws -> EnqueuedJob {
-        try await queue.database.withTransaction { transaction in
-            let due = try await lock(name, in: transaction)
-            if let jobId = due.schedule.lastJobId, try await store.isLive(jobId: jobId, in: transaction) {
-                throw JobScheduleError.stillRunning(name, jobId: jobId)
-            }
-            let tick = SchedulePlan.Decision.Tick(tick: due.now, outcome: .triggered, ticks: 1)
-            let job = try await start(tick, due, requester: actor.requester, by: actor.name, in: transaction)
-            try await note("JOB_SCHEDULE_TRIGGER", name, actor, jobId: job?.id, in: transaction)
-            guard let job else { throw JobScheduleError.notFound(name) }
-            return job
+        try await queue.database.withTransaction { try await trigger(name, by: actor, in: $0) }
+    }
+
+    /// The same in the caller's transaction.
+    package func trigger(
+        _ name: String, by actor: AuditActor, in transaction: PostgresTransaction
+    ) async throws -> EnqueuedJob {
+        let due = try await lock(name, in: transaction)
+        if let jobId = due.schedule.lastJobId?.value, try await store.isLive(jobId: jobId, in: transaction) {
+            throw JobScheduleError.stillRunning(name, jobId: jobId)
         }
+        let tick = SchedulePlan.Decision.Tick(tick: due.now, outcome: .triggered, ticks: 1)
+        let job = try await start(tick, due, requester: actor.requester, by: actor.name, in: transaction)
+        try await note("JOB_SCHEDULE_TRIGGER", name, actor, jobId: job?.id, in: transaction)
+        guard let job else { throw JobScheduleError.notFound(name) }
+        return job
     }
 
     /// Makes the schedules that the programs bring along, and keeps those that nobody has changed at the programs'
@@ -172,7 +194,9 @@ package struct JobSchedules: Sendable {
             return try await store.postpone(schedule: due.id, in: transaction)
         }
         var isRunning = false
-        if let jobId = due.schedule.lastJobId { isRunning = try await store.isLive(jobId: jobId, in: transaction) }
+        if let jobId = due.schedule.lastJobId?.value {
+            isRunning = try await store.isLive(jobId: jobId, in: transaction)
+        }
         let decision = plan.decide(nextTick: due.nextTick, now: due.now, isRunning: isRunning)
         for tick in decision.givenUp { _ = try await store.note(tick, schedule: due.id, by: nil, in: transaction) }
         if let tick = decision.run {

@@ -28,7 +28,8 @@ struct PostgresScheduleStore: Sendable {
             jitterSeconds: Int(try row.get("jitter_seconds", as: Int32.self)), enabled: try row.get("enabled"),
             disabledBy: try row.get("disabled_by"), disableReason: try row.get("disable_reason"),
             nextRunAt: try row.get("enabled", as: Bool.self) ? try row.get("look_at") : nil,
-            lastTick: try row.get("last_tick"), lastJobId: try row.get("last_job_id"),
+            lastTick: try row.get("last_tick"),
+            lastJobId: try row.get("last_job_id", as: Int64?.self).map(JobNumber.init),
             isRunning: try row.get("is_running"), changedBy: try row.get("changed_by"),
             changedAt: try row.get("changed_at"))
     }
@@ -186,7 +187,8 @@ struct PostgresScheduleStore: Sendable {
             let (tick, outcome, ticks, jobId, decidedBy, decidedAt) = try row.decode(
                 Date.self, Int16.self, Int32.self, Int64?.self, String?.self, Date.self)
             return ScheduleTick(
-                tick: tick, outcome: .init(code: outcome), ticks: Int(ticks), jobId: jobId, decidedBy: decidedBy,
+                tick: tick, outcome: .init(code: outcome), ticks: Int(ticks), jobId: jobId.map(JobNumber.init),
+                decidedBy: decidedBy,
                 decidedAt: decidedAt)
         }
     }
