@@ -211,6 +211,55 @@ struct OperatorCommandTests {
         }
     }
 
+    @Test("schedules are changed, disabled and triggered; the runs to come are shown")
+    func schedules() async throws {
+        try await withTestDatabase { database in
+            let queue = try await queue(database)
+            try await JobSchedules(queue: queue).seed([
+                try ScheduleDraft(
+                    name: "nightly", description: "Deletes secrets.", job: SecretsPurge(), cron: "0 3 * * *",
+                    timeZone: "Europe/Prague")
+            ])
+            #expect(try await run(database, "schedules").output.contains("nightly"))
+            #expect(try await run(database, "schedules", "show", "nothing").status == 4)
+            let next = try await run(database, "schedules", "next", "nightly", "--count", "3")
+            #expect(next.output.split(separator: "\n").count == 3)
+            let changed = try await json(database, "schedules", "set", "nightly", "--cron", "30 4 * * *")
+            #expect(changed[0]?["cron"]?.stringValue == "30 4 * * *")
+            let wrong = try await run(database, "schedules", "set", "nightly", "--cron", "61 4 * * *")
+            #expect(wrong.status == 2)
+            #expect(wrong.errors.contains("cron"))
+            #expect(try await run(database, "schedules", "set", "nightly").status == 2)
+            let off = try await json(database, "schedules", "disable", "nightly", "--reason", "moved")
+            #expect(off[0]?["enabled"]?.boolValue == false)
+            let shown = try await run(database, "schedules", "show", "nightly")
+            #expect(shown.output.contains("moved"))
+            #expect(try await run(database, "schedules", "trigger", "nightly").status == 0)
+            let again = try await run(database, "schedules", "trigger", "nightly")
+            #expect(again.status == 5, "\(again.errors)")
+            #expect(try await json(database, "schedules", "enable", "nightly")[0]?["enabled"]?.boolValue == true)
+        }
+    }
+
+    @Test("limits are set, shown and lifted")
+    func limits() async throws {
+        try await withTestDatabase { database in
+            _ = try await queue(database)
+            #expect(try await run(database, "queues", "limit").output == "There is no limit.\n")
+            let set = try await json(
+                database, "queues", "limit", "default", "--max-running", "3", "--rate", "100/60s")
+            #expect(set[0]?["maxRunning"]?.intValue == 3)
+            #expect(set[0]?["rate"]?["count"]?.intValue == 100)
+            let kind = try await run(
+                database, "queues", "limit", "model.sync", "--scope", "kind", "--max-running", "1")
+            #expect(kind.output.contains("0/1"), "\(kind.errors)")
+            #expect(try await run(database, "queues", "limit", "security", "--max-running", "1").status == 5)
+            #expect(try await run(database, "queues", "limit", "default", "--rate", "often").status == 2)
+            #expect(try await run(database, "queues", "limit", "default", "--none").output == "There is no limit.\n")
+            #expect(try await json(database, "queues", "limit").arrayValue?.count == 1)
+        }
+    }
+
     @Test("completions for the usual shells know the verbs", arguments: ["bash", "zsh", "fish"])
     func completions(shell: String) async throws {
         let result = try await program.run(["--generate-completion-script", shell], environment: [:])

@@ -22,9 +22,9 @@ struct Litemaasctl: AsyncParsableCommand {
             """,
         version: BuildInfo.version,
         subcommands: [
-            JobsCommand.self, QueuesCommand.self, BreakersCommand.self, WorkersCommand.self, DoctorCommand.self,
-            MigrateCommand.self, DatabaseCommand.self, ConfigCommand.self, LoadCommand.self, ChaosCommand.self,
-            BenchCommand.self,
+            JobsCommand.self, QueuesCommand.self, SchedulesCommand.self, BreakersCommand.self, WorkersCommand.self,
+            DoctorCommand.self, MigrateCommand.self, DatabaseCommand.self, ConfigCommand.self, LoadCommand.self,
+            ChaosCommand.self, BenchCommand.self,
         ])
 
     static func main() async {

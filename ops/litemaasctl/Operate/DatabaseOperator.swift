@@ -8,6 +8,8 @@ struct DatabaseOperator: Operator {
     private let queueAdministration: QueueAdministration
     private let breakerAdministration: BreakerAdministration
     private let workerAdministration: WorkerAdministration
+    private let jobSchedules: JobSchedules
+    private let jobLimits: JobLimits
     private let actor = AuditActor(
         userId: nil, name: "litemaasctl:\(ProcessInfo.processInfo.userName)",
         userAgent: "litemaasctl/\(BuildInfo.version)")
@@ -18,6 +20,8 @@ struct DatabaseOperator: Operator {
         queueAdministration = QueueAdministration(queue: queue)
         breakerAdministration = BreakerAdministration(queue: queue)
         workerAdministration = WorkerAdministration(queue: queue)
+        jobSchedules = JobSchedules(queue: queue)
+        jobLimits = JobLimits(queue: queue)
     }
 
     // MARK: Jobs
@@ -64,6 +68,36 @@ struct DatabaseOperator: Operator {
             try await administration.perform {
                 try await administration.startBulk(request, by: actor, in: $0)
             }.id)
+    }
+
+    // MARK: Schedules and limits
+
+    func schedules() async throws -> [JobSchedule] { try await jobSchedules.list() }
+
+    func schedule(_ name: String, runs: Int) async throws -> ScheduleDetails {
+        ScheduleDetails(
+            schedule: try await jobSchedules.get(name), nextRuns: try await jobSchedules.nextRuns(name, count: runs),
+            ticks: try await jobSchedules.ticks(name))
+    }
+
+    func update(schedule: String, _ change: ScheduleChange) async throws -> JobSchedule {
+        try await jobSchedules.update(schedule, change, by: actor)
+    }
+
+    func setEnabled(_ isEnabled: Bool, schedule: String, reason: String?) async throws -> JobSchedule {
+        try await jobSchedules.setEnabled(isEnabled, schedule, reason: reason, by: actor)
+    }
+
+    func trigger(schedule: String) async throws -> JobNumber {
+        JobNumber(try await jobSchedules.trigger(schedule, by: actor).id)
+    }
+
+    func limits() async throws -> [JobLimit] { try await jobLimits.list() }
+
+    func limit(
+        _ scope: JobLimitScope, _ name: String, maxRunning: Int?, rate: JobRate?, force: Bool
+    ) async throws {
+        try await jobLimits.set(scope, name, maxRunning: maxRunning, rate: rate, by: actor, force: force)
     }
 
     // MARK: Queues, breakers, workers

@@ -183,7 +183,10 @@ struct JobsExplainCommand: AsyncParsableCommand {
         case .noWorker: "Start a worker whose WORKER_QUEUES is empty or names \(job.queue)."
         case .unknownKind: "Start a worker of the version that knows \(job.kind)."
         case .soon: "Nothing is in its way; when it stays so, all slots are taken: litemaasctl workers list"
-        default: "It starts by itself."
+        case .waitingForChildren: "It goes on by itself when they have ended."
+        case .upstreamBusy: "It starts by itself: the workers let as many calls at once as LiteLLM bears."
+        case .atLimit: "litemaasctl queues limit shows the limits; what recovers has one of its own for a while."
+        case nil: "It starts by itself."
         }
     }
 }

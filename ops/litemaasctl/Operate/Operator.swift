@@ -20,6 +20,17 @@ protocol Operator: Sendable {
     func pause(_ queue: String, reason: String?, force: Bool) async throws -> QueueReport
     func resume(_ queue: String) async throws -> QueueReport
 
+    func schedules() async throws -> [JobSchedule]
+    func schedule(_ name: String, runs: Int) async throws -> ScheduleDetails
+    func update(schedule: String, _ change: ScheduleChange) async throws -> JobSchedule
+    func setEnabled(_ isEnabled: Bool, schedule: String, reason: String?) async throws -> JobSchedule
+    /// Puts the schedule's job in now.
+    func trigger(schedule: String) async throws -> JobNumber
+
+    func limits() async throws -> [JobLimit]
+    /// None of both lifts the limit.
+    func limit(_ scope: JobLimitScope, _ name: String, maxRunning: Int?, rate: JobRate?, force: Bool) async throws
+
     func breakers() async throws -> [BreakerReport]
     func force(_ breaker: String, _ state: BreakerAdministration.Force, reason: String) async throws -> BreakerReport
     func reset(_ breaker: String) async throws -> BreakerReport
@@ -27,4 +38,11 @@ protocol Operator: Sendable {
     func workers(ended: Bool) async throws -> [WorkerReport]
     func drain(_ worker: Int32, reason: String?) async throws -> WorkerReport
     func resume(worker: Int32) async throws -> WorkerReport
+}
+
+/// A schedule with the runs to come and what came of its newest ticks.
+struct ScheduleDetails: Codable, Sendable {
+    var schedule: JobSchedule
+    var nextRuns: [ScheduleRun]
+    var ticks: [ScheduleTick]
 }

@@ -26,6 +26,8 @@ struct OperatorOptions: ParsableArguments {
             throw CommandRefusal(error)
         } catch let error as JobQueueError {
             throw CommandRefusal(error)
+        } catch let error as JobScheduleError {
+            throw CommandRefusal(error)
         }
     }
 
@@ -76,6 +78,14 @@ struct CommandRefusal: Error, CustomStringConvertible {
         case .notFound: self.init(status: .notFound, error.message)
         case .conflict, .protected: self.init(status: .refused, error.message)
         case .invalid, .tooBroad: self.init(status: .usage, error.message + field)
+        }
+    }
+
+    init(_ error: JobScheduleError) {
+        switch error {
+        case .notFound: self.init(status: .notFound, "\(error)")
+        case .invalid: self.init(status: .usage, "\(error)")
+        case .exists, .stillRunning: self.init(status: .refused, "\(error)")
         }
     }
 

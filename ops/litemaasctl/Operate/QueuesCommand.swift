@@ -7,7 +7,9 @@ import Shared
 struct QueuesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "queues", abstract: "Looks at queues, pauses, resumes and limits them.",
-        subcommands: [QueuesListCommand.self, QueuesPauseCommand.self, QueuesResumeCommand.self],
+        subcommands: [
+            QueuesListCommand.self, QueuesPauseCommand.self, QueuesResumeCommand.self, QueuesLimitCommand.self,
+        ],
         defaultSubcommand: QueuesListCommand.self)
 
     static func table(_ queues: [QueueReport]) -> Table {

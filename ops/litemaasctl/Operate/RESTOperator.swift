@@ -52,11 +52,7 @@ struct RESTOperator: Operator {
     }
 
     func bulk(_ request: BulkRequest) async throws -> JobNumber {
-        struct Answer: Decodable {
-            struct Job: Decodable { let id: JobNumber }
-            let job: Job
-        }
-        let answer: Answer = try await send(.post, "/jobs/bulk", body: try Self.body(request, dryRun: false))
+        let answer: Started = try await send(.post, "/jobs/bulk", body: try Self.body(request, dryRun: false))
         return answer.job.id
     }
 
@@ -64,6 +60,48 @@ struct RESTOperator: Operator {
         var body = try JSON.decoder.decode(JSONValue.self, from: JSON.encoder.encode(request)).objectValue ?? [:]
         body["dryRun"] = .bool(dryRun)
         return .object(body)
+    }
+
+    /// A change that is carried out as a job.
+    private struct Started: Decodable {
+        struct Job: Decodable { let id: JobNumber }
+        let job: Job
+    }
+
+    // MARK: Schedules and limits
+
+    func schedules() async throws -> [JobSchedule] { try await list("/schedules") }
+
+    func schedule(_ name: String, runs: Int) async throws -> ScheduleDetails {
+        try await send(.get, "/schedules/\(Self.path(name))", query: [("runs", "\(runs)")])
+    }
+
+    func update(schedule: String, _ change: ScheduleChange) async throws -> JobSchedule {
+        let body = try JSON.decoder.decode(JSONValue.self, from: JSON.encoder.encode(change))
+        return try await send(.patch, "/schedules/\(Self.path(schedule))", body: body)
+    }
+
+    func setEnabled(_ isEnabled: Bool, schedule: String, reason: String?) async throws -> JobSchedule {
+        try await send(
+            .post, "/schedules/\(Self.path(schedule))/\(isEnabled ? "enable" : "disable")",
+            body: .object(Self.body(force: false, reason: reason)))
+    }
+
+    func trigger(schedule: String) async throws -> JobNumber {
+        let answer: Started = try await send(.post, "/schedules/\(Self.path(schedule))/trigger", body: [:])
+        return answer.job.id
+    }
+
+    func limits() async throws -> [JobLimit] { try await list("/limits") }
+
+    func limit(
+        _ scope: JobLimitScope, _ name: String, maxRunning: Int?, rate: JobRate?, force: Bool
+    ) async throws {
+        var body = Self.body(force: force, reason: nil)
+        if let maxRunning { body["maxRunning"] = .int(maxRunning) }
+        if let rate { body["rate"] = ["count": .int(rate.count), "seconds": .int(rate.seconds)] }
+        let _: JSONValue = try await send(
+            .put, "/\(scope == .queue ? "queues" : "kinds")/\(Self.path(name))/limits", body: .object(body))
     }
 
     // MARK: Queues, breakers, workers
