@@ -14,6 +14,7 @@ package struct Migrator: Sendable {
     private static let lockKey: Int64 = 7_213_004_418
     /// How long to wait for another migration to finish.
     private static let lockTimeout: Duration = .seconds(60)
+    private static let deadlockAttempts = 10
 
     /// Migrations of `directory` for the database of `client`.
     package init(client: PostgresClient, directory: URL, logger: Logger) {
@@ -235,7 +236,34 @@ package struct Migrator: Sendable {
         }
     }
 
+    /// Runs a file. Workers go on meanwhile and take their locks in another order: where the two meet, the server
+    /// rolls one back; when it is the migration, it is tried again.
     private func apply(_ file: MigrationFile, on connection: PostgresConnection) async throws -> Duration {
+        for _ in 1..<Self.deadlockAttempts where file.isTransactional {
+            do {
+                return try await applyOnce(file, on: connection)
+            } catch let error as PostgresError where error.isDeadlock {
+                logger.notice("migration met running work and is tried again", metadata: ["file": "\(file.fileName)"])
+            } catch let error as PostgresError {
+                throw Self.failure(of: file, error)
+            }
+        }
+        do {
+            return try await applyOnce(file, on: connection)
+        } catch let error as PostgresError {
+            throw Self.failure(of: file, error)
+        }
+    }
+
+    private static func failure(of file: MigrationFile, _ error: PostgresError) -> MigrationError {
+        MigrationError(
+            .failed,
+            file.isTransactional
+                ? "\(file.fileName) failed and was rolled back: \(error)"
+                : "\(file.fileName) failed; it runs outside a transaction, so what it did before stays: \(error)")
+    }
+
+    private func applyOnce(_ file: MigrationFile, on connection: PostgresConnection) async throws -> Duration {
         let start = ContinuousClock.now
         do {
             if file.isTransactional { try await connection.query("begin") }
@@ -256,12 +284,7 @@ package struct Migrator: Sendable {
             return duration
         } catch let error as PostgresError {
             if !connection.isOutsideTransaction { try await connection.query("rollback") }
-            throw MigrationError(
-                .failed,
-                file.isTransactional
-                    ? "\(file.fileName) failed and was rolled back: \(error)"
-                    : "\(file.fileName) failed; it runs outside a transaction, so what it did before stays: \(error)"
-            )
+            throw error
         }
     }
 }

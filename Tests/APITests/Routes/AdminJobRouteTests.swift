@@ -11,6 +11,7 @@ extension APIHarness {
     /// Ends a job as a worker would whose attempt failed for good.
     func fail(_ jobId: String?, code: String = "broken") async throws {
         let id = try #require(jobId.flatMap { Int64($0) })
+        try await database.client.query("update jobs set state = 1 where id = \(id)")
         let token = Int64(try await count("select token from jobs where id = \(id)"))
         let error = JobErrorInfo(errorClass: .permanent, code: code, message: "It broke.")
         let ended = try await queue.end(jobId: id, token: token, as: .failed, error: error, by: nil, attempted: false)
