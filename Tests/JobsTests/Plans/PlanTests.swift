@@ -198,7 +198,7 @@ struct PlanTests {
     ]
 
     private static let enqueues = [
-        Case("enqueue that finds its unique key", buffers: 100) {
+        Case("enqueue that finds its unique key", buffers: 250) {
             (scene: PlanScene, explainer: Explainer) async throws in
             let job = try await enqueue(scene, TestJob(Stage(), "u", unique: "unique-3"), JobOptions(), explainer)
             #expect(job.coalesced)
