@@ -27,5 +27,7 @@ struct StandingJobs: Service {
                 do { try await Task.sleep(for: Self.retryInterval) } catch { return }
             }
         }
+        // A service that ends by itself while the others are being stopped would count as a failure.
+        try await gracefulShutdown()
     }
 }

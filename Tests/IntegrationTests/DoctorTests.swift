@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// `litemaasctl doctor` against databases in good and bad shape.
-@Suite(.needsDatabase, .timeLimit(.minutes(5)))
+@Suite(.needsDatabase, .timeLimit(.minutes(10)))
 struct DoctorTests {
     struct Finding: Decodable {
         let check: String

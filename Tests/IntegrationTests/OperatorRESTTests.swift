@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// The verbs of operators over REST, against a running API and worker: the same answers as over the database.
-@Suite(.needsDatabase, .timeLimit(.minutes(5)))
+@Suite(.needsDatabase, .timeLimit(.minutes(10)))
 struct OperatorRESTTests {
     let program: BuiltProgram
 

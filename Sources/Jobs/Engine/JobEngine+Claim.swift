@@ -172,6 +172,15 @@ extension JobEngine {
 
     /// Runs a claimed job as a task of its own; its outcome goes to the finish buffer.
     func start(_ job: ClaimedJob, isReserved: Bool, probed: (@Sendable (LiteLLMError?) async -> Void)? = nil) {
+        if probed == nil, isDraining {
+            // Claimed while the drain began.
+            finished.add(
+                .again(
+                    AgainJob(
+                        id: job.id, token: job.token, orderKey: job.orderKey, delay: .zero, charged: false, error: nil))
+            )
+            return
+        }
         let handler = queue.catalog.handlers[store.names.kindName(job.kindId)]
         metrics.started(
             dueAt: max(job.runAt, job.createdAt), queueId: job.queueId, queue: store.names.queueName(job.queueId))

@@ -8,7 +8,7 @@ import Testing
 @testable import API
 @testable import Shared
 
-@Suite("Layers around every request", .needsDatabase, .timeLimit(.minutes(2)))
+@Suite("Layers around every request", .needsDatabase, .timeLimit(.minutes(10)))
 struct LayerTests {
     @Test("the error body has the shape that both generations of clients read")
     func errorBody() async throws {

@@ -26,7 +26,7 @@ extension APIHarness {
     }
 }
 
-@Suite("Jobs for operators", .needsDatabase, .timeLimit(.minutes(2)))
+@Suite("Jobs for operators", .needsDatabase, .timeLimit(.minutes(10)))
 struct AdminJobRouteTests {
     private static let path = "/api/v1/admin/jobs"
 
@@ -158,7 +158,7 @@ struct AdminJobRouteTests {
     }
 }
 
-@Suite("Bulk actions over the API", .needsDatabase, .timeLimit(.minutes(2)))
+@Suite("Bulk actions over the API", .needsDatabase, .timeLimit(.minutes(10)))
 struct AdminBulkRouteTests {
     private static let path = "/api/v1/admin/jobs/bulk"
 

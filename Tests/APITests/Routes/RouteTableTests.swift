@@ -7,7 +7,7 @@ import Testing
 
 @testable import API
 
-@Suite("Route table", .needsDatabase, .timeLimit(.minutes(2)))
+@Suite("Route table", .needsDatabase, .timeLimit(.minutes(10)))
 struct RouteTableTests {
     /// Who may use what. A route that is not here, or is here and does not exist, fails the test.
     private static let policies: [String: AccessPolicy] = [
@@ -150,7 +150,7 @@ struct RouteTableTests {
     }
 }
 
-@Suite("OpenAPI document", .needsDatabase, .timeLimit(.minutes(2)))
+@Suite("OpenAPI document", .needsDatabase, .timeLimit(.minutes(10)))
 struct OpenAPITests {
     private static let methods: Set<String> = ["get", "put", "post", "delete", "patch", "options", "head", "trace"]
 

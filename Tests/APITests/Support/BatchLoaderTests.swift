@@ -4,7 +4,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("Batch loader", .timeLimit(.minutes(1)))
+@Suite("Batch loader", .timeLimit(.minutes(10)))
 struct BatchLoaderTests {
     /// A query that waits until the test lets it go, and remembers what it was asked for.
     private final class Query: Sendable {

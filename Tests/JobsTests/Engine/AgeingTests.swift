@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Ageing", .timeLimit(.minutes(2)))
+@Suite("Ageing", .timeLimit(.minutes(10)))
 struct AgeingTests {
     /// Takes what one statement takes, in the order of ids.
     private func claim(_ harness: EngineHarness, limit: Int, age: Duration) async throws -> [Int64] {

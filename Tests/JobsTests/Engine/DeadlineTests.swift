@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Deadlines", .timeLimit(.minutes(2)))
+@Suite("Deadlines", .timeLimit(.minutes(10)))
 struct DeadlineTests {
     private func options(_ seconds: TimeInterval, runIn delay: Duration? = nil) -> JobOptions {
         var options = JobOptions()

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("jobs.retention", .timeLimit(.minutes(2)))
+@Suite("jobs.retention", .timeLimit(.minutes(10)))
 struct JobsRetentionTests {
     @Test("forgets what is past its time and nothing else, also from the default partition")
     func forgets() async throws {

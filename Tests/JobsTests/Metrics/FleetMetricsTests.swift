@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("The fleet's metrics", .needsDatabase, .timeLimit(.minutes(2)))
+@Suite("The fleet's metrics", .needsDatabase, .timeLimit(.minutes(10)))
 struct FleetMetricsTests {
     private func metrics(
         _ harness: EngineHarness, worker: Int32?

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Schedules", .timeLimit(.minutes(2)))
+@Suite("Schedules", .timeLimit(.minutes(10)))
 struct ScheduleTests {
     static let actor = AuditActor(userId: nil, name: "operator")
 

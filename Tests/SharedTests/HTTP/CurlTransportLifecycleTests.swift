@@ -7,7 +7,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@Suite("libcurl transport: cancellation, shutdown and metrics", .timeLimit(.minutes(2)))
+@Suite("libcurl transport: cancellation, shutdown and metrics", .timeLimit(.minutes(10)))
 struct CurlTransportLifecycleTests {
     @Test("cancelling the task ends a request under way")
     func cancel() async throws {

@@ -4,7 +4,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@Suite("libcurl transport", .timeLimit(.minutes(2)))
+@Suite("libcurl transport", .timeLimit(.minutes(10)))
 struct CurlTransportTests {
     @Test("gives status, headers and body")
     func answer() async throws {

@@ -47,7 +47,7 @@ import Testing
     }
 
     /// Both sides fill their buffers: whoever only writes, or only reads, waits for ever.
-    @Test(.timeLimit(.minutes(2))) func largePipelinesWithLargeAnswersDoNotDeadlock() async throws {
+    @Test(.timeLimit(.minutes(10))) func largePipelinesWithLargeAnswersDoNotDeadlock() async throws {
         try await withEmptyTestDatabase { db in
             let payload = String(repeating: "payload ", count: 8 * 1024)
             let results = try await db.client.pipeline((0..<400).map { "select \($0)::int, \(payload)::text" })
@@ -88,9 +88,22 @@ import Testing
                 for number in 0..<20 {
                     try await connection.query(PostgresQuery(stringLiteral: "select \(number)"))
                 }
+                // The one that had to go for this statement goes with it, after it.
+                _ = try await connection.value("select count(*) from pg_prepared_statements", as: Int.self)
                 return try await connection.value("select count(*) from pg_prepared_statements", as: Int.self)
             }
             #expect(kept <= 4)
+        }
+    }
+
+    @Test func evictionDoesNotStandBeforeAStatementThatHasToBeFirst() async throws {
+        try await withEmptyTestDatabase(configure: { $0.statementCacheSize = 2 }) { db in
+            try await db.client.withConnection { connection in
+                try await connection.query("create table t (a int)")
+                for number in 0..<6 {
+                    try await connection.query(PostgresQuery(stringLiteral: "vacuum /* \(number) */ t"))
+                }
+            }
         }
     }
 

@@ -16,7 +16,7 @@ actor CurlCore {
     private let clock = ContinuousClock()
     private var admission: RequestAdmission
     private var waiting: [UInt64: Waiting] = [:]
-    /// Whoever takes a transfer out of here has the right, and the duty, to resume its caller.
+    /// Whoever takes a transfer out of here has the right, and the duty, to resume its caller, after counting it.
     private var running: [UInt64: CurlTransfer] = [:]
     private var spare: [CurlEasy] = []
     private var isClosed = false
@@ -58,9 +58,9 @@ actor CurlCore {
             fail(waiter, .cancelled, "cancelled")
         } else if let transfer = running.removeValue(forKey: id) {
             let error = transfer.interruption(.cancelled, "cancelled")
+            metrics?.finished(error: error, duration: transfer.duration)
             retire(transfer, keepsEasy: false)
             transfer.continuation.resume(throwing: error)
-            metrics?.finished(error: error, duration: transfer.duration)
         }
     }
 
@@ -74,9 +74,9 @@ actor CurlCore {
         waiting = [:]
         for transfer in running.values {
             let error = transfer.interruption(.closed, "the transport is shut down")
+            metrics?.finished(error: error, duration: transfer.duration)
             multi.remove(transfer.easy)
             transfer.continuation.resume(throwing: error)
-            metrics?.finished(error: error, duration: transfer.duration)
         }
         running = [:]
         spare = []
@@ -133,14 +133,14 @@ actor CurlCore {
         let duration = transfer.duration
         if code == CURLE_OK, transfer.isHeaderComplete {
             let response = transfer.response()
+            metrics?.finished(response: response)
             retire(transfer, keepsEasy: true)
             transfer.continuation.resume(returning: response)
-            metrics?.finished(response: response)
         } else {
             let error = transfer.failure(code == CURLE_OK ? CURLE_GOT_NOTHING : code)
+            metrics?.finished(error: error, duration: duration)
             retire(transfer, keepsEasy: true)
             transfer.continuation.resume(throwing: error)
-            metrics?.finished(error: error, duration: duration)
         }
     }
 
@@ -182,8 +182,8 @@ actor CurlCore {
 
     private func fail(_ waiter: Waiting, _ code: HTTPTransportError.Code, _ reason: String) {
         let error = Self.refusal(code, waiter.request, reason)
-        waiter.continuation.resume(throwing: error)
         metrics?.finished(error: error, duration: .zero)
+        waiter.continuation.resume(throwing: error)
     }
 
     private static func refusal(

@@ -61,13 +61,6 @@ extension PostgresSession {
         steps.reserveCapacity(queries.count + 1)
         defer { active?.steps = steps }
         active?.rows.reserveCapacity(queries.count)
-        if !staleNames.isEmpty, !connection.hasFailedTransaction {
-            for name in staleNames {
-                steps.append(.deallocate(name: name))
-                guard connection.sendQuery(PostgresQuery(trusted: "deallocate \(name)")) else { return false }
-            }
-            staleNames = []
-        }
         if let opening, !opening.isSent.exchange(true, ordering: .relaxed) {
             for query in opening.queries {
                 guard send(query, isReturned: false, on: connection, &steps) else { return false }
@@ -75,6 +68,14 @@ extension PostgresSession {
         }
         for (index, query) in queries.enumerated() {
             guard send(query, isReturned: index >= hidden, on: connection, &steps) else { return false }
+        }
+        // Last: some statements, such as CREATE DATABASE, have to be the first of their round trip.
+        if !staleNames.isEmpty, !connection.hasFailedTransaction {
+            for name in staleNames {
+                steps.append(.deallocate(name: name))
+                guard connection.sendQuery(PostgresQuery(trusted: "deallocate \(name)")) else { return false }
+            }
+            staleNames = []
         }
         return connection.sync()
     }
@@ -92,10 +93,7 @@ extension PostgresSession {
         case .kept(let name):
             kept = name
         case .new(let name, let evicted):
-            if let evicted {
-                steps.append(.deallocate(name: evicted))
-                guard connection.sendQuery(PostgresQuery(trusted: "deallocate \(evicted)")) else { return false }
-            }
+            if let evicted { staleNames.append(evicted) }
             steps.append(.prepare(key))
             guard connection.sendPrepare(name: name, query) else { return false }
             kept = name
