@@ -3,6 +3,7 @@
 
 create index jobs_order_scheduled on jobs (order_key) where order_key is not null and state = 2;
 
+-- Also knows the states 6 and 7, which no job has before the programs of this version run.
 -- Puts one job in. Serialises with the end of the job it queues behind: the holder's row is share-locked until
 -- the caller commits, and a finishing worker skips locked rows, so no job stays blocked behind nothing.
 create or replace function job_enqueue(

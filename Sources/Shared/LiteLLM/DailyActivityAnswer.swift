@@ -53,6 +53,7 @@ struct ActivityEntry: Decodable, Sendable {
         let entry = try decoder.container(keyedBy: AnyMember.self)
         metrics = try entry.decode(LiteLLMUsageMetrics.self, forKey: "metrics")
         keys = try entry.decodeIfPresent([String: ActivityEntry].self, forKey: "api_key_breakdown") ?? [:]
+        // As in `LenientDecoding`: "is it an object?"; anything else counts as absent.
         let metadata = try? entry.nestedContainer(keyedBy: AnyMember.self, forKey: "metadata")
         alias = metadata?.name("key_alias")
         userId = metadata?.name("user_id")

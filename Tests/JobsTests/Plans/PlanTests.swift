@@ -35,6 +35,10 @@ struct PlanTests {
             try await scene.harness.client.maintain("vacuum analyze jobs", timeout: .seconds(60))
             for mode in PlanMode.allCases {
                 for group in [Self.claims, Self.ends, Self.care, Self.enqueues, Self.reads] {
+                    // A connection's first call of a function reads the catalogue: not the statement's own pages.
+                    if let first = group.first {
+                        _ = try await scene.explain(mode) { try await first.run(scene, $0) }
+                    }
                     // What the cases before took back is not to be counted.
                     try await scene.harness.client.maintain("vacuum jobs", timeout: .seconds(60))
                     for item in group { try await check(item, mode, scene) }
@@ -198,7 +202,7 @@ struct PlanTests {
     ]
 
     private static let enqueues = [
-        Case("enqueue that finds its unique key", buffers: 250) {
+        Case("enqueue that finds its unique key", buffers: 100) {
             (scene: PlanScene, explainer: Explainer) async throws in
             let job = try await enqueue(scene, TestJob(Stage(), "u", unique: "unique-3"), JobOptions(), explainer)
             #expect(job.coalesced)

@@ -51,6 +51,41 @@ import Testing
         return try #require(error, sourceLocation: sourceLocation)
     }
 
+    @Test func aMigrationThatLosesADeadlockIsTriedAgain() async throws {
+        let files = [
+            "0001_first.sql": "create table a (id int); create table b (id int);",
+            "0002_locks.sql": """
+            set local deadlock_timeout = '5s';
+            lock table a in access exclusive mode;
+            lock table b in access exclusive mode;
+            create table c (id int);
+            """,
+        ]
+        try await withMigrations(files) { db, migrator, folder in
+            let second = try String(contentsOf: folder.url.appending(path: "0002_locks.sql"), encoding: .utf8)
+            try folder.remove("0002_locks.sql")
+            try await migrator.up()
+            try folder.write("0002_locks.sql", second)
+            @Sendable func waits(_ condition: PostgresQuery) async throws {
+                while try await !db.client.query(condition).one(Bool.self) { await Task.yield() }
+            }
+            async let applied: [MigrationFile] = {
+                try await waits("select exists (select from pg_locks where relation = 'b'::regclass and granted)")
+                return try await migrator.up()
+            }()
+            try await db.client.withTransaction { work in
+                // The server ends whoever has waited for that long: the migration.
+                try await work.query("set local deadlock_timeout = '60s'")
+                try await work.query("lock table b in row exclusive mode")
+                try await waits("select exists (select from pg_locks where relation = 'b'::regclass and not granted)")
+                // Closes the circle: goes on only once the migration has been rolled back.
+                try await work.query("insert into a values (1)")
+            }
+            #expect(try await applied.map(\.fileName) == ["0002_locks.sql"])
+            #expect(try await db.client.query("select count(*) from a cross join c").affectedRows == 1)
+        }
+    }
+
     @Test func filesAreAppliedOnceInOrder() async throws {
         try await withMigrations(["0001_first.sql": Self.first, "0002_second_step.sql": Self.second, "README.md": ""]) {
             db, migrator, folder in
