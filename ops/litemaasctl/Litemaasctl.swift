@@ -24,6 +24,7 @@ struct Litemaasctl: AsyncParsableCommand {
         subcommands: [
             JobsCommand.self, QueuesCommand.self, BreakersCommand.self, WorkersCommand.self, DoctorCommand.self,
             MigrateCommand.self, DatabaseCommand.self, ConfigCommand.self, LoadCommand.self,
+            BenchCommand.self,
         ])
 
     static func main() async {

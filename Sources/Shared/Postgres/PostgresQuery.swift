@@ -12,6 +12,17 @@ package struct PostgresQuery: Sendable {
         self.sql = sql
         self.parameters = PostgresParameters()
     }
+
+    private init(sql: String, parameters: PostgresParameters) {
+        self.sql = sql
+        self.parameters = parameters
+    }
+
+    /// The statement under EXPLAIN, as one JSON document; `analyze` also runs it.
+    package func explained(analyze: Bool) -> PostgresQuery {
+        let options = analyze ? "analyze, buffers, format json" : "format json"
+        return PostgresQuery(sql: "explain (\(options)) \(sql)", parameters: parameters)
+    }
 }
 
 extension PostgresQuery: ExpressibleByStringInterpolation {

@@ -1,3 +1,5 @@
+package import Foundation
+
 /// What a statement returned. Values are read when asked for, straight from libpq's buffer, which lives as long as any
 /// of its rows.
 package struct PostgresRows: Sendable, RandomAccessCollection {
@@ -100,5 +102,36 @@ package struct PostgresRow: Sendable {
             throw error
         }
         return try T.postgresDecode(result.cell(row: index, column: position))
+    }
+}
+
+/// Single columns by their position, for results of many rows: no pack of types has to be taken apart for each row.
+extension PostgresRow {
+    /// An integer of any width.
+    package func int64(_ column: Int) throws(PostgresError) -> Int64 { try Int64.postgresDecode(cell(column)) }
+
+    /// An int2.
+    package func int16(_ column: Int) throws(PostgresError) -> Int16 { try Int16.postgresDecode(cell(column)) }
+
+    /// A bool.
+    package func bool(_ column: Int) throws(PostgresError) -> Bool { try Bool.postgresDecode(cell(column)) }
+
+    /// A text, or anything that is read as one.
+    package func string(_ column: Int) throws(PostgresError) -> String { try String.postgresDecode(cell(column)) }
+
+    /// A text that may be NULL.
+    package func optionalString(_ column: Int) throws(PostgresError) -> String? {
+        let cell = try cell(column)
+        return cell.isNull ? nil : try String.postgresDecode(cell)
+    }
+
+    /// A json or jsonb document as its bytes, or the bytes of a bytea.
+    package func data(_ column: Int) throws(PostgresError) -> Data { try Data.postgresDecode(cell(column)) }
+
+    private func cell(_ column: Int) throws(PostgresError) -> PostgresCell {
+        guard column < result.columnCount else {
+            throw PostgresError(.decode, "column \(column + 1) was asked for, the result has \(result.columnCount)")
+        }
+        return result.cell(row: index, column: column)
     }
 }

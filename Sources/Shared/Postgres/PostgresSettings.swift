@@ -55,6 +55,19 @@ package struct PostgresSettings: Sendable {
 }
 
 extension PostgresSettings {
+    /// The same server and account with another database, for direct connections too.
+    package func inDatabase(_ name: String) -> PostgresSettings {
+        func renamed(_ url: Secret) -> Secret {
+            let text = url.reveal()
+            guard text.contains("://") else { return Secret("\(text) dbname=\(name)") }
+            return Secret("\(text)\(text.contains("?") ? "&" : "?")dbname=\(name)")
+        }
+        var settings = self
+        settings.url = renamed(url)
+        settings.directURL = renamed(directURL)
+        return settings
+    }
+
     var poolLimits: PostgresPoolMachine.Limits {
         var limits = PostgresPoolMachine.Limits()
         limits.maxConnections = max(maxConnections, 1)

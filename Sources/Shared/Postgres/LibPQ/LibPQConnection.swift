@@ -95,21 +95,21 @@ final class LibPQConnection {
     }
 
     func sendPrepare(name: String, _ query: PostgresQuery) -> Bool {
-        unsafe withTypes(query.parameters) { types, count in
+        unsafe query.parameters.withTypes { types, count in
             unsafe PQsendPrepare(pointer, name, query.sql, count, types) == 1
         }
     }
 
     func sendPrepared(name: String, _ parameters: PostgresParameters) -> Bool {
-        unsafe withValues(parameters) { values, lengths, formats, count in
+        unsafe parameters.withValues { values, lengths, formats, count in
             unsafe PQsendQueryPrepared(pointer, name, count, values, lengths, formats, 1) == 1
         }
     }
 
     /// Sends a statement without leaving a prepared one behind.
     func sendQuery(_ query: PostgresQuery) -> Bool {
-        unsafe withTypes(query.parameters) { types, _ in
-            unsafe withValues(query.parameters) { values, lengths, formats, count in
+        unsafe query.parameters.withTypes { types, _ in
+            unsafe query.parameters.withValues { values, lengths, formats, count in
                 unsafe PQsendQueryParams(pointer, query.sql, count, types, values, lengths, formats, 1) == 1
             }
         }
@@ -135,48 +135,6 @@ final class LibPQConnection {
         case 1: .done
         case 0: .pending
         default: .failed
-        }
-    }
-
-    // MARK: Parameters
-
-    private func withTypes<R>(
-        _ parameters: PostgresParameters, _ body: (UnsafePointer<Oid>?, Int32) -> R
-    ) -> R {
-        let list = parameters.list
-        guard !list.isEmpty else { return body(nil, 0) }
-        return unsafe withUnsafeTemporaryAllocation(of: Oid.self, capacity: list.count) { types in
-            for index in list.indices {
-                unsafe types.initializeElement(at: index, to: list[index].type.rawValue)
-            }
-            return unsafe body(types.baseAddress, Int32(list.count))
-        }
-    }
-
-    private typealias Values = UnsafePointer<UnsafePointer<CChar>?>
-
-    private func withValues<R>(
-        _ parameters: PostgresParameters,
-        _ body: (Values?, UnsafePointer<Int32>?, UnsafePointer<Int32>?, Int32) -> R
-    ) -> R {
-        let list = parameters.list
-        let count = list.count
-        guard count > 0 else { return body(nil, nil, nil, 0) }
-        return unsafe parameters.buffer.withUnsafeBytes { buffer in
-            let base = unsafe buffer.baseAddress?.assumingMemoryBound(to: CChar.self)
-            return unsafe withUnsafeTemporaryAllocation(of: UnsafePointer<CChar>?.self, capacity: count) { values in
-                unsafe withUnsafeTemporaryAllocation(of: Int32.self, capacity: count * 2) { numbers in
-                    for index in 0..<count {
-                        let parameter = list[index]
-                        let value = unsafe parameter.length < 0 ? nil : base.map { unsafe $0 + parameter.offset }
-                        unsafe values.initializeElement(at: index, to: value)
-                        unsafe numbers.initializeElement(at: index, to: Int32(clamping: parameter.length))
-                        unsafe numbers.initializeElement(at: count + index, to: parameter.isText ? 0 : 1)
-                    }
-                    let formats = unsafe numbers.baseAddress.map { unsafe UnsafePointer($0 + count) }
-                    return unsafe body(values.baseAddress, numbers.baseAddress, formats, Int32(count))
-                }
-            }
         }
     }
 }
