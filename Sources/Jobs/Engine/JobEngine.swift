@@ -12,7 +12,7 @@ package final class JobEngine: Service {
     /// Session settings of the engine's connections: a plan made while the table was empty must not be a scan of it,
     /// and a LIMIT as a parameter must not make the server plan anew at each claim.
     package static let plannerSettings = [
-        "enable_seqscan": "off", "plan_cache_mode": "force_generic_plan", "jit": "off",
+        "enable_seqscan": "off", "enable_mergejoin": "off", "plan_cache_mode": "force_generic_plan", "jit": "off",
     ]
 
     let settings: EngineSettings
@@ -52,7 +52,8 @@ package final class JobEngine: Service {
         self.database = database
         self.listener = listener
         self.logger = logger
-        running = RunningJobs(capacity: settings.concurrency, reservedCapacity: settings.reservedConcurrency)
+        running = RunningJobs(
+            capacity: settings.concurrency, reservedCapacity: settings.reservedConcurrency, maxAhead: settings.maxAhead)
         let claimSignal = claimSignal
         breaker = BreakerService(
             database: database, worker: incarnation, policy: settings.breakerPolicy,
@@ -67,10 +68,10 @@ package final class JobEngine: Service {
     package func run() async throws {
         try await queue.prepare()
         try await register()
-        queue.wakeups.listenLocally { [weak self] queueId in
+        queue.wakeups.listenLocally { [weak self] news in
             guard let self else { return }
-            guard let queueId else { return dueSignal.ring() }
-            if state.withLock({ $0.serves(queueId) }) { claimSignal.ring() }
+            if news.isDue { dueSignal.ring() }
+            hear(news)
         }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await self.loop("claim") { try await self.claimOnRing() } }
@@ -79,6 +80,7 @@ package final class JobEngine: Service {
             group.addTask { await self.loop("due") { try await self.promoteOnTime() } }
             group.addTask { await self.loop("breaker") { try await self.tickBreakers() } }
             group.addTask { await self.loop("sweep") { try await self.sweepOnTime() } }
+            group.addTask { await self.loop("vacuum") { try await self.vacuumOnTime() } }
             group.addTask { await self.loop("deadlines") { try await self.enforceDeadlines() } }
             group.addTask { await self.hear() }
             group.addTask {
@@ -152,6 +154,7 @@ package final class JobEngine: Service {
             switch event {
             case .mayHaveMissed:
                 metrics.missedNotifications()
+                state.withLock { $0.lookBack { _ in true } }
                 claimSignal.ring()
                 dueSignal.ring()
                 beatSignal.ring()
@@ -165,9 +168,9 @@ package final class JobEngine: Service {
     private func hear(_ channel: String, _ payload: String) {
         switch channel {
         case JobChannel.ready:
-            let queues = payload.split(separator: ",").compactMap { Int16($0) }
-            if queues.contains(0) { dueSignal.ring() }
-            if state.withLock({ state in queues.contains { state.serves($0) } }) { claimSignal.ring() }
+            let news = ReadyNews(payload)
+            if news.isDue { dueSignal.ring() }
+            hear(news)
         case JobChannel.cancel:
             if payload == String(state.withLock({ $0.workerId })) { beatSignal.ring() }
         case JobChannel.breakers: breaker.urgent.ring()
@@ -175,8 +178,17 @@ package final class JobEngine: Service {
         }
     }
 
+    private func hear(_ news: ReadyNews) {
+        let isServed = state.withLock { state in
+            state.lookBack { news.again.contains($0) }
+            return news.queues.contains { state.serves($0) }
+        }
+        if isServed { claimSignal.ring() }
+    }
+
     private func drain() async {
         state.withLock { $0.isDraining = true }
+        giveBackWaiting()
         do {
             let workerId = state.withLock { $0.workerId }
             try await workers.setState(.draining, workerId: workerId, in: database)
@@ -219,8 +231,9 @@ struct EngineState: Sendable {
     struct Lane: Sendable {
         var lane: JobLane
         var isReserved: Bool
-        var cursor = PostgresJobStore.ClaimCursor.start
-        var cursorSince: ContinuousClock.Instant = .now
+        var position = ClaimPosition()
+        /// Few jobs, and none may be overlooked.
+        var beginsAtStart: Bool { isReserved }
     }
 
     var workerId: Int32 = 0
@@ -235,6 +248,15 @@ struct EngineState: Sendable {
     var nextDue: Duration?
     var lastPartitionCare: ContinuousClock.Instant?
     var hasSwept = false
+    /// How long the last vacuum took: a long one, under an old transaction that lets it achieve nothing, is rare.
+    var vacuumTook: Duration = .zero
+
+    /// Something may be ready that was passed already, in the queues for which `isAffected` says so.
+    mutating func lookBack(_ isAffected: (Int16) -> Bool) {
+        for index in lanes.indices where !lanes[index].beginsAtStart && isAffected(lanes[index].lane.queueId) {
+            lanes[index].position.lookBack()
+        }
+    }
 
     func serves(_ queueId: Int16) -> Bool { lanes.contains { $0.lane.queueId == queueId } }
 }

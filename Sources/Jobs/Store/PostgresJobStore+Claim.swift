@@ -17,18 +17,18 @@ struct ClaimedJob: Sendable {
     var priority: Int16
     var queueId: Int16
     var kindId: Int16
-    var upstream: Int16
     var orderKey: String?
     var requester: JobRequester
-    var createdAt: Date
-    var runAt: Date
+    /// When it was to begin, on the database's clock.
+    var dueAt: Date
     var deadlinePassed: Bool
-    var args: String
+    /// JSON.
+    var args: Data
 }
 
 extension PostgresJobStore {
     /// The last (priority, id) a claimer took: the next claim need not walk the dead entries before it.
-    struct ClaimCursor: Sendable {
+    struct ClaimCursor: Sendable, Equatable {
         var priority: Int16 = .min
         var id: Int64 = 0
         static let start = ClaimCursor()
@@ -96,24 +96,27 @@ extension PostgresJobStore {
         return nil
     }
 
+    /// Read by position in ``claimed(_:)-(PostgresRow)``.
     private static var claimedColumns: StaticString {
         """
-        returning id, token, attempt, max_attempts, priority, queue_id, kind_id, upstream, order_key,
-            requester_id, request_id, created_at, run_at, coalesce(deadline_at < now(), false), args
+        returning id, token, attempt, max_attempts, priority, queue_id, kind_id, order_key,
+            requester_id, request_id, greatest(run_at, created_at), coalesce(deadline_at < now(), false), args
         """
     }
 
+    func claimed(_ rows: PostgresRows) throws -> [ClaimedJob] {
+        var jobs: [ClaimedJob] = []
+        jobs.reserveCapacity(rows.count)
+        for row in rows { jobs.append(try claimed(row)) }
+        return jobs
+    }
+
     func claimed(_ row: PostgresRow) throws -> ClaimedJob {
-        let (
-            id, token, attempt, maxAttempts, priority, queueId, kindId, upstream, orderKey, requesterId, requestId,
-            createdAt, runAt, deadlinePassed, args
-        ) = try row.decode(
-            Int64.self, Int64.self, Int16.self, Int16.self, Int16.self, Int16.self, Int16.self, Int16.self,
-            String?.self, String?.self, String?.self, Date.self, Date.self, Bool.self, String.self)
-        return ClaimedJob(
-            id: id, token: token, attempt: Int(attempt), maxAttempts: Int(maxAttempts), priority: priority,
-            queueId: queueId, kindId: kindId, upstream: upstream, orderKey: orderKey,
-            requester: JobRequester(id: requesterId, requestId: requestId), createdAt: createdAt, runAt: runAt,
-            deadlinePassed: deadlinePassed, args: args)
+        ClaimedJob(
+            id: try row.int64(0), token: try row.int64(1), attempt: Int(try row.int16(2)),
+            maxAttempts: Int(try row.int16(3)), priority: try row.int16(4), queueId: try row.int16(5),
+            kindId: try row.int16(6), orderKey: try row.optionalString(7),
+            requester: JobRequester(id: try row.optionalString(8), requestId: try row.optionalString(9)),
+            dueAt: try row.date(10), deadlinePassed: try row.bool(11), args: try row.data(12))
     }
 }

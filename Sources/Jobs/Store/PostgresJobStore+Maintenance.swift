@@ -46,13 +46,13 @@ extension PostgresJobStore {
     func orphans(after id: Int64, limit: Int, in executor: any PostgresExecutor) async throws -> [ClaimedJob] {
         let rows = try await executor.query(
             """
-            select id, token, attempt, max_attempts, priority, queue_id, kind_id, upstream, order_key,
-                requester_id, request_id, created_at, run_at, coalesce(deadline_at < now(), false), args
+            select id, token, attempt, max_attempts, priority, queue_id, kind_id, order_key,
+                requester_id, request_id, greatest(run_at, created_at), coalesce(deadline_at < now(), false), args
             from jobs where state = 1 and id > \(id) and not exists (
                 select from job_workers w where w.id = jobs.worker_id and w.state in (0, 1))
             order by id limit \(limit) for update skip locked
             """)
-        return try rows.map(claimed)
+        return try claimed(rows)
     }
 
     /// Finds objects whose jobs stay blocked behind nothing, and lets them go on. Returns the queues to
@@ -102,6 +102,23 @@ extension PostgresJobStore {
         let rows = try await executor.query(
             "select id from jobs where cancel_requested_at is not null and state <> 1 order by id limit \(limit)")
         return try rows.map { try $0.decode(Int64.self) }
+    }
+
+    /// Rows of the live table that are gone but still in the way, as the server counts them.
+    func deadRows(in executor: any PostgresExecutor) async throws -> Int64 {
+        let rows = try await executor.query(
+            """
+            select coalesce(sum(n_dead_tup), 0)::bigint from pg_stat_user_tables
+            where schemaname = current_schema() and relname = 'jobs'
+            """)
+        return try rows.one(Int64.self)
+    }
+
+    /// Cleans the live table and its indexes up, unless somebody does so already. Needs the table's owner; for others
+    /// the server only warns.
+    func vacuum(_ client: PostgresClient) async throws {
+        try await client.maintain(
+            "vacuum (skip_locked, index_cleanup on, truncate off, parallel 0) jobs", timeout: .seconds(600))
     }
 
     /// Makes partitions ahead of time and drops the history that is past its retention.

@@ -125,6 +125,9 @@ extension PostgresRow {
         return cell.isNull ? nil : try String.postgresDecode(cell)
     }
 
+    /// A timestamp.
+    package func date(_ column: Int) throws(PostgresError) -> Date { try Date.postgresDecode(cell(column)) }
+
     /// A json or jsonb document as its bytes, or the bytes of a bytea.
     package func data(_ column: Int) throws(PostgresError) -> Data { try Data.postgresDecode(cell(column)) }
 
