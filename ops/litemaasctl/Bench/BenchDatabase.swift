@@ -17,7 +17,7 @@ struct BenchDatabase: Sendable {
         _ options: DatabaseOptions, _ body: @Sendable (BenchDatabase) async throws -> Result
     ) async throws -> Result {
         let directory = try options.directory()
-        return try await options.withClient { server, configuration, logger in
+        return try await DatabaseOptions.withClient { server, configuration, logger in
             let store = PostgresBenchStore()
             let name: String
             do {
