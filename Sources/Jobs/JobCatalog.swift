@@ -40,7 +40,3 @@ package struct JobCatalog: Sendable {
 
     private static func handler<Kind: JobKind>(_ kind: Kind.Type) -> JobHandler { JobHandler(kind) }
 }
-
-enum JSONBytes {
-    static func data(_ text: String) -> Data { Data(text.utf8) }
-}

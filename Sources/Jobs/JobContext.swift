@@ -49,10 +49,27 @@ package struct JobContext: Sendable {
     package let token: Int64
     package let requester: JobRequester
     package let services: JobServices
-    /// LiteLLM behind the breaker, the lease and this job's correlation ids.
-    package let litellm: LiteLLMClient
-    package let logger: Logger
     let store: PostgresJobStore
+    let kind: String
+    /// Nil where nothing stands before the calls, as in tests of kinds.
+    let gate: (any LiteLLMCallGate)?
+    let baseLogger: Logger
+
+    /// LiteLLM behind the breaker, the lease and this job's correlation ids. Made when asked for, as many jobs need none.
+    package var litellm: LiteLLMClient {
+        let client = services.litellm.withCorrelation(requestId: requester.requestId, jobId: String(id))
+        return gate.map { client.gated(by: $0) } ?? client
+    }
+
+    /// Says which attempt speaks. Made when asked for.
+    package var logger: Logger {
+        var logger = baseLogger
+        logger[metadataKey: "job_id"] = "\(id)"
+        logger[metadataKey: "kind"] = "\(kind)"
+        logger[metadataKey: "attempt"] = "\(attempt)"
+        if let requestId = requester.requestId { logger[metadataKey: "request_id"] = "\(requestId)" }
+        return logger
+    }
 
     /// Runs `body` in a transaction that commits only while this attempt still owns the job.
     ///

@@ -79,7 +79,7 @@ struct JobHandler: Sendable {
     let timeout: Duration
     let isProbeSafe: Bool
     /// Decodes the stored parameters, runs the job and encodes its result.
-    let run: @Sendable (_ args: String, _ context: JobContext) async throws -> String?
+    let run: @Sendable (_ args: Data, _ context: JobContext) async throws -> String?
     /// Decodes the stored parameters and lets the kind mark its object. Parameters that do not decode mark nothing.
     let ended: @Sendable (_ args: String, _ end: JobEnd, _ in: PostgresTransaction) async throws -> Void
     /// Decodes the parameters for the keys of their job.
@@ -97,7 +97,7 @@ struct JobHandler: Sendable {
         timeout = Kind.timeout
         isProbeSafe = Kind.isProbeSafe
         keys = { args in
-            let parameters = try Self.decode(kind, from: args)
+            let parameters = try Self.decode(kind, from: Data(args.utf8))
             return JobKeys(order: parameters.orderKey, unique: parameters.uniqueKey, priority: Kind.priority)
         }
         run = { args, context in
@@ -122,12 +122,12 @@ struct JobHandler: Sendable {
 
     /// Nil for parameters of another version: they name no object to mark, and the job's own error says so already.
     private static func decodable<Kind: JobKind>(_ kind: Kind.Type, from args: String) -> Kind? {
-        do { return try decode(kind, from: args) } catch { return nil }
+        do { return try decode(kind, from: Data(args.utf8)) } catch { return nil }
     }
 
-    private static func decode<Kind: JobKind>(_ kind: Kind.Type, from args: String) throws -> Kind {
+    private static func decode<Kind: JobKind>(_ kind: Kind.Type, from args: Data) throws -> Kind {
         do {
-            return try JSON.decoder.decode(kind, from: JSONBytes.data(args))
+            return try JSON.decoder.decode(kind, from: args)
         } catch {
             throw JobFailure.permanent(
                 code: "undecodable_parameters",

@@ -9,6 +9,7 @@ package struct JobQueue: Sendable {
     let store: PostgresJobStore
     let wakeups: JobWakeups
     let ending: JobEnding
+    private let inserts: JobInserts
     /// An ending locks the job and then its object, the API the object and then its jobs: one of two that meet is
     /// rolled back by the server and tried again.
     static let retries = 3
@@ -19,6 +20,7 @@ package struct JobQueue: Sendable {
         self.catalog = catalog
         self.store = PostgresJobStore()
         self.wakeups = JobWakeups(database: database, store: store, logger: logger)
+        self.inserts = JobInserts(database: database, store: store, wakeups: wakeups)
         self.ending = JobEnding(store: store, catalog: catalog, logger: logger)
         self.logger = logger
     }
@@ -37,17 +39,30 @@ package struct JobQueue: Sendable {
         let enqueued = try await store.enqueue(try row(job, options), in: transaction)
         let queueId = try store.names.queueId(Kind.queue)
         let isRunnable = options.runAt == nil && options.delay == nil
+        let isOrdinary = (options.priority ?? Kind.priority) >= 0
         let watchers = enqueued.superseded
         transaction.afterCommit { [wakeups] in
-            if isRunnable { await wakeups.ready(queueId) }
+            if isRunnable { await wakeups.ready(queueId, isNew: isOrdinary) }
             if !watchers.isEmpty { await wakeups.finished(watchers) }
         }
         return enqueued
     }
 
-    /// Puts a job in, in a transaction of its own.
+    /// Puts a job in, in a transaction of its own. Plain jobs of callers at the same moment share one.
     package func enqueue<Kind: JobKind>(_ job: Kind, options: JobOptions = JobOptions()) async throws -> EnqueuedJob {
-        try await database.withTransaction { try await enqueue(job, options: options, in: $0) }
+        if let plain = try plain(job, options) { return try await inserts.enqueue(plain) }
+        return try await database.withTransaction { try await enqueue(job, options: options, in: $0) }
+    }
+
+    /// The job as one that needs no care beyond being put in; nil for any other.
+    private func plain<Kind: JobKind>(_ job: Kind, _ options: JobOptions) throws -> PostgresJobStore.PlainJob? {
+        guard options.isPlain, job.orderKey == nil, job.uniqueKey == nil else { return nil }
+        let handler = try handler(Kind.name)
+        return PostgresJobStore.PlainJob(
+            queueId: try store.names.queueId(handler.queue), kindId: try store.names.kindId(handler.name),
+            upstream: handler.upstream?.code ?? 0, priority: Int16(clamping: options.priority ?? Kind.priority),
+            maxAttempts: Int16(clamping: options.maxAttempts ?? handler.retry.maxAttempts),
+            requester: options.requester, args: try encode(job))
     }
 
     /// Puts in many jobs of one kind without keys, in one statement.
@@ -63,7 +78,7 @@ package struct JobQueue: Sendable {
         }
         let ids = try await store.enqueueMany(rows, requester: requester, in: transaction)
         let queueId = try store.names.queueId(Kind.queue)
-        transaction.afterCommit { [wakeups] in await wakeups.ready(queueId) }
+        transaction.afterCommit { [wakeups] in await wakeups.ready(queueId, isNew: true) }
         return ids
     }
 

@@ -142,4 +142,10 @@ package struct JobOptions: Sendable {
     package var watched = false
 
     package init() {}
+
+    /// Whether nothing but the priority, the attempts and the requester are set.
+    var isPlain: Bool {
+        runAt == nil && delay == nil && dependsOn.isEmpty && !supersedes && resource == nil && parentId == nil
+            && deadlineAt == nil && !watched
+    }
 }

@@ -71,7 +71,7 @@ extension PostgresWorkerStore {
                     attempt: Int(attempt), startedAt: startedAt, runningSeconds: max(seconds, 0),
                     cancelRequested: cancel,
                     resource: type.flatMap { type in resource.map { JobReport.Resource(type: type, id: $0) } },
-                    progress: try progress.map { try JSON.decoder.decode(JobProgress.self, from: JSONBytes.data($0)) }))
+                    progress: try progress.map { try JSON.decoder.decode(JobProgress.self, from: Data($0.utf8)) }))
         }
         return found
     }

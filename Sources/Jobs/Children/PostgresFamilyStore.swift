@@ -191,7 +191,7 @@ struct PostgresFamilyStore: Sendable {
                 Int64.self, Int16.self, String?.self, String?.self, String?.self, String?.self)
             return ChildResult(
                 id: id, state: (StoredState(rawValue: outcome) ?? .failed).publicState(errors: 0),
-                output: try result.map { try JSON.decoder.decode(Output.self, from: JSONBytes.data($0)) },
+                output: try result.map { try JSON.decoder.decode(Output.self, from: Data($0.utf8)) },
                 error: code.map {
                     JobErrorInfo(
                         errorClass: errorClass.flatMap(JobErrorClass.init(rawValue:)) ?? .permanent, code: $0,

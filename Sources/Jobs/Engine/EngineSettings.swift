@@ -25,6 +25,14 @@ package struct EngineSettings: Sendable {
     /// How often lost workers, blocked objects and late cancellations are looked for.
     package var sweep: Duration = .seconds(5)
     package var maxClaim = 500
+    /// The most short jobs that are claimed ahead of their time, by the pace of the last ones; 0 for none.
+    package var maxAhead = 1000
+    /// None of them may have waited longer than this for a runner: then they are given back.
+    var maxAheadWait: Duration = .seconds(1)
+    /// How often the live table is looked at whether to vacuum it; the server itself looks once a minute.
+    var vacuumInterval: Duration = .seconds(5)
+    /// Dead rows that are worth it.
+    var vacuumThreshold: Int64 = 50_000
     package var maxFlush = 1000
     /// How long one probe of an open breaker may take in all.
     package var probeLimit: Duration = .seconds(35)

@@ -7,7 +7,12 @@ extension JobEngine {
     /// One turn of the claim loop: waits for a ring or the poll, then claims as long as there is work and room.
     func claimOnRing() async throws {
         let jitter = 0.9 + 0.2 * Double.random(in: 0..<1)
-        await claimSignal.wait(atMost: settings.poll * jitter)
+        let now = ContinuousClock.now
+        // Without room the next end rings.
+        let lookBack =
+            running.free(isReserved: false) > 0
+            ? state.withLock { $0.lanes.compactMap { $0.position.wait(at: now) }.min() } : nil
+        await claimSignal.wait(atMost: min(settings.poll * jitter, max(lookBack ?? settings.poll, .milliseconds(1))))
         state.withLock { $0.lastTurn = .now }
         try await refreshLimits()
         while !Task.isCancelled, try await claimRound() {}
@@ -45,31 +50,16 @@ extension JobEngine {
         guard !isDraining, lease.remaining > .zero else { return false }
         try await adoptUncertain()
         guard !isResting else { return false }
-        var room = running.free(isReserved: false)
-        var wanted: [(index: Int, limit: Int)] = []
-        for (index, lane) in lanes.enumerated() {
-            let rest = max(1, lanes.count - index)
-            var limit =
-                lane.isReserved ? running.free(isReserved: true) : min(room, max(1, (room + rest - 1) / rest))
-            // Revocations do not wait for the upstream to grow faster.
-            if !lane.isReserved,
-                let calls = adaptive.room(lane.lane.upstream, running: running.count(upstream: lane.lane.upstream))
-            {
-                limit = min(limit, calls)
-            }
-            guard limit > 0 else { continue }
-            if !lane.isReserved { room -= limit }
-            wanted.append((index, min(limit, settings.maxClaim)))
-        }
+        let wanted = wantedClaims(lanes)
         var isMore = false
         for (index, limit) in wanted where isLimited(lanes[index]) {
             if try await claimLimited(lanes[index], limit: limit, workerId: workerId) { isMore = true }
         }
-        wanted.removeAll { isLimited(lanes[$0.index]) }
-        guard !wanted.isEmpty else { return isMore }
+        let began = ContinuousClock.now
+        let parts = wanted.filter { !isLimited(lanes[$0.index]) }
+            .flatMap { split(lanes[$0.index], index: $0.index, limit: $0.limit, workerId: workerId, at: began) }
+        guard !parts.isEmpty else { return isMore }
 
-        let parts = wanted.flatMap { split(lanes[$0.index], index: $0.index, limit: $0.limit, workerId: workerId) }
-        let sentAt = ContinuousClock.now
         let results: [PostgresRows]
         do {
             results = try await database.pipeline(parts.map(\.query))
@@ -77,15 +67,21 @@ extension JobEngine {
             state.withLock { $0.hasUncertainClaims = true }
             throw error
         }
-        metrics.claimed(results.map(\.count), in: .now - sentAt)
+        let now = ContinuousClock.now
+        metrics.claimed(results.map(\.count), in: now - began)
         var claimed: [ClaimedJob] = []
         for (part, rows) in zip(parts, results) {
-            let jobs = try rows.map(store.claimed).sorted { ($0.priority, $0.id) < ($1.priority, $1.id) }
-            if !part.isForAged {
-                advance(part.index, last: jobs.last, isFull: jobs.count == part.limit)
-                if jobs.count == part.limit { isMore = true }
+            var jobs = try store.claimed(rows)
+            jobs.sort { ($0.priority, $0.id) < ($1.priority, $1.id) }
+            if let cursor = part.cursor {
+                let isFull = jobs.count == part.limit
+                let last = jobs.last.map { PostgresJobStore.ClaimCursor(priority: $0.priority, id: $0.id) }
+                state.withLock {
+                    $0.lanes[part.index].position.advance(from: cursor, to: last, isFull: isFull, began: began, now: now)
+                }
+                if isFull { isMore = true }
             }
-            for job in jobs { start(job, isReserved: lanes[part.index].isReserved) }
+            start(jobs, isReserved: lanes[part.index].isReserved)
             claimed += jobs
         }
         // The lease was lost while the claim was under way: they are the row's that was given up.
@@ -98,32 +94,36 @@ extension JobEngine {
     private struct ClaimPart {
         let index: Int
         let limit: Int
-        var isForAged = false
+        /// Where it begins; nil for the share of the oldest.
+        let cursor: PostgresJobStore.ClaimCursor?
         let query: PostgresQuery
     }
 
     /// One claim, or two while more waits in a lane than fits: then an eighth is for the oldest.
-    private func split(_ lane: EngineState.Lane, index: Int, limit: Int, workerId: Int32) -> [ClaimPart] {
-        let count = state.withLock { state in
+    private func split(
+        _ lane: EngineState.Lane, index: Int, limit: Int, workerId: Int32, at began: ContinuousClock.Instant
+    ) -> [ClaimPart] {
+        let (count, cursor) = state.withLock { state in
             state.claims &+= 1
-            return state.claims
+            let start = PostgresJobStore.ClaimCursor.start
+            return (state.claims, lane.beginsAtStart ? start : state.lanes[index].position.begin(at: began))
         }
-        let isBehind = !lane.isReserved && lane.cursor != .start
+        let isBehind = !lane.isReserved && lane.position.isBehind
         let share = !isBehind ? 0 : limit >= 8 ? limit / 8 : count.isMultiple(of: 8) ? 1 : 0
         var parts: [ClaimPart] = []
         if share > 0 {
             parts.append(
                 ClaimPart(
-                    index: index, limit: share, isForAged: true,
+                    index: index, limit: share, cursor: nil,
                     query: store.claimAgedQuery(
                         lane: lane.lane, limit: share, age: settings.agedAfter, workerId: workerId)))
         }
         if limit > share {
             parts.append(
                 ClaimPart(
-                    index: index, limit: limit - share,
+                    index: index, limit: limit - share, cursor: cursor,
                     query: store.claimQuery(
-                        lane: lane.lane, limit: limit - share, workerId: workerId, after: cursor(lane), kinds: nil)))
+                        lane: lane.lane, limit: limit - share, workerId: workerId, after: cursor, kinds: nil)))
         }
         return parts
     }
@@ -150,48 +150,122 @@ extension JobEngine {
             let isReserved = state.withLock { state in
                 state.lanes.contains { $0.lane.queueId == job.queueId && $0.isReserved }
             }
-            start(job, isReserved: isReserved)
+            start([job], isReserved: isReserved)
         }
     }
 
-    /// The start of the index once a second: higher priorities and late commits come before the cursor.
-    private func cursor(_ lane: EngineState.Lane) -> PostgresJobStore.ClaimCursor {
-        lane.isReserved || .now - lane.cursorSince > .seconds(1) ? .start : lane.cursor
-    }
-
-    private func advance(_ index: Int, last: ClaimedJob?, isFull: Bool) {
-        state.withLock { state in
-            if .now - state.lanes[index].cursorSince > .seconds(1) { state.lanes[index].cursorSince = .now }
-            if isFull, let last {
-                state.lanes[index].cursor = .init(priority: last.priority, id: last.id)
+    /// How many jobs to claim from which lane: each an equal part of the room there is. Only jobs that call no upstream
+    /// are also claimed ahead of their time: the others' breakers may open any moment.
+    private func wantedClaims(_ lanes: [EngineState.Lane]) -> [(index: Int, limit: Int)] {
+        var room = running.free(isReserved: false)
+        var ahead = max(0, running.freeAhead() - room)
+        let mayBeAhead = lanes.map { !$0.isReserved && $0.lane.upstream == 0 && !isLimited($0) }
+        var lanesLeft = lanes.count { !$0.isReserved }
+        var aheadLeft = mayBeAhead.count { $0 }
+        var wanted: [(index: Int, limit: Int)] = []
+        for (index, lane) in lanes.enumerated() {
+            var limit = 0
+            if lane.isReserved {
+                limit = running.free(isReserved: true)
             } else {
-                state.lanes[index].cursor = .start
+                limit = (room + lanesLeft - 1) / lanesLeft
+                // Revocations do not wait for the upstream to grow faster.
+                let upstream = lane.lane.upstream
+                if let calls = adaptive.room(upstream, running: running.count(upstream: upstream)) {
+                    limit = min(limit, max(0, calls))
+                }
+                room -= limit
+                lanesLeft -= 1
+                if mayBeAhead[index] {
+                    let part = (ahead + aheadLeft - 1) / aheadLeft
+                    ahead -= part
+                    aheadLeft -= 1
+                    limit += part
+                }
             }
+            if limit > 0 { wanted.append((index, min(limit, settings.maxClaim))) }
         }
+        return wanted
     }
 
-    /// Runs a claimed job as a task of its own; its outcome goes to the finish buffer.
-    func start(_ job: ClaimedJob, isReserved: Bool, probed: (@Sendable (LiteLLMError?) async -> Void)? = nil) {
-        if probed == nil, isDraining {
-            // Claimed while the drain began.
-            finished.add(
-                .again(
-                    AgainJob(
-                        id: job.id, token: job.token, orderKey: job.orderKey, delay: .zero, charged: false, error: nil))
-            )
+    /// Lets claimed jobs run: ordinary ones by the runners, protected ones each by a task of its own.
+    func start(_ jobs: [ClaimedJob], isReserved: Bool) {
+        guard !jobs.isEmpty else { return }
+        if isReserved, isDraining {
+            // Claimed while the drain began, as below.
+            for job in jobs { finished.add(runner.notBegun(job, .shutdown)) }
             return
         }
-        let handler = queue.catalog.handlers[store.names.kindName(job.kindId)]
-        metrics.started(
-            dueAt: max(job.runAt, job.createdAt), queueId: job.queueId, queue: store.names.queueName(job.queueId))
-        running.begin(job, isReserved: isReserved, timeout: handler?.timeout ?? .seconds(60))
-        let task = Task {
-            let startedAt = ContinuousClock.now
-            let outcome = await runner.run(job, handler: handler, probed: probed)
-            report(outcome, job, handler: handler, took: .now - startedAt)
-            finished.add(outcome)
+        if isReserved {
+            for job in jobs { start(job, isReserved: true) }
+            return
         }
-        running.attach(task, to: job.attemptId)
+        startRunners(running.hold(jobs.map { RunningJobs.Held(job: $0, timeout: limit(of: $0)) }))
+        // Claimed while the drain began.
+        if isDraining { giveBackWaiting() }
+    }
+
+    /// Runs one job as a task of its own; its outcome goes to the finish buffer.
+    func start(_ job: ClaimedJob, isReserved: Bool, probed: (@Sendable (LiteLLMError?) async -> Void)? = nil) {
+        let number = running.holdApart(.init(job: job, timeout: limit(of: job)), isReserved: isReserved)
+        let task = Task {
+            _ = await carryOut(job, stop: nil, probed: probed)
+            running.retire(number)
+        }
+        running.attach(task, to: number)
+    }
+
+    private func startRunners(_ numbers: [Int]) {
+        for number in numbers {
+            let task = Task { await run(number) }
+            running.attach(task, to: number)
+        }
+    }
+
+    /// One runner: job after job until none waits. One whose job was told to stop makes room for a fresh one.
+    private func run(_ number: Int) async {
+        var isSpent = false
+        while let turn = running.next(for: number, isSpent: isSpent) {
+            isSpent = await carryOut(turn.job, stop: turn.stop, probed: nil)
+        }
+        if isSpent { startRunners(running.missingRunners()) }
+    }
+
+    /// Runs one attempt and hands its outcome on. Returns whether it was told to stop.
+    private func carryOut(
+        _ job: ClaimedJob, stop: StopReason?, probed: (@Sendable (LiteLLMError?) async -> Void)?
+    ) async -> Bool {
+        let handler = handler(of: job)
+        let startedAt = ContinuousClock.now
+        let (outcome, wasStopped) =
+            if let stop {
+                (runner.notBegun(job, stop), true)
+            } else {
+                await begin(job, handler, at: startedAt, probed: probed)
+            }
+        report(outcome, job, handler: handler, took: .now - startedAt)
+        finished.add(outcome)
+        return wasStopped
+    }
+
+    private func begin(
+        _ job: ClaimedJob, _ handler: JobHandler?, at startedAt: ContinuousClock.Instant,
+        probed: (@Sendable (LiteLLMError?) async -> Void)?
+    ) async -> (JobOutcome, Bool) {
+        metrics.started(dueAt: job.dueAt, queueId: job.queueId, queue: store.names.queueName(job.queueId))
+        return await runner.run(job, handler: handler, startedAt: startedAt, probed: probed)
+    }
+
+    /// Nil for a kind that this version does not know.
+    private func handler(of job: ClaimedJob) -> JobHandler? {
+        queue.catalog.handlers[store.names.kindName(job.kindId)]
+    }
+
+    private func limit(of job: ClaimedJob) -> Duration { handler(of: job)?.timeout ?? .seconds(60) }
+
+    /// Gives back, uncharged, what was claimed ahead and has not begun.
+    func giveBackWaiting(ifStuckFor limit: Duration? = nil) {
+        for job in running.takeWaiting(ifStuckFor: limit) { finished.add(runner.notBegun(job, .shutdown)) }
     }
 
     private func report(_ outcome: JobOutcome, _ job: ClaimedJob, handler: JobHandler?, took: Duration) {

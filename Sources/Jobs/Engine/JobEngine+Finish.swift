@@ -14,19 +14,19 @@ extension JobEngine {
     func flush() async throws {
         let outcomes = finished.take(settings.maxFlush)
         guard !outcomes.isEmpty else { return }
-        var pending = outcomes
+        let parts = parts(of: outcomes)
+        var written = 0
         let startedAt = ContinuousClock.now
         do {
             var locked: [JobOutcome] = []
-            for part in parts(of: outcomes) {
+            for part in parts {
                 locked += try await writeEach(part)
-                let written = Set(part.map(\.attemptId))
-                pending.removeAll { written.contains($0.attemptId) }
+                written += 1
             }
             metrics.flushed(outcomes.count, in: .now - startedAt)
             if !locked.isEmpty { retryLater(locked) }
         } catch {
-            finished.putBack(pending)
+            finished.putBack(parts[written...].flatMap { $0 })
             throw error
         }
     }
@@ -101,9 +101,10 @@ extension JobEngine {
 
     /// Frees the slots of what was written; sorts the rest into locked (try again) and no longer ours (drop).
     private func settle(_ outcomes: [JobOutcome], _ result: FinishResult) async throws -> [JobOutcome] {
-        release(outcomes.filter { result.done.contains($0.jobId) })
+        release(result.isComplete ? outcomes : outcomes.filter { result.done.contains($0.jobId) })
         if !result.watched.isEmpty { await queue.wakeups.finished(result.watched) }
         wake(result.wake)
+        guard !result.isComplete else { return [] }
         let missing = outcomes.filter { !result.done.contains($0.jobId) }
         guard !missing.isEmpty else { return [] }
         let owned = try await store.stillOwned(missing.map(\.attemptId), in: database)
@@ -133,6 +134,8 @@ extension JobEngine {
     /// Wakes this worker's claimers, and other workers for queues that this one does not serve.
     func wake(_ queues: Set<Int16>) {
         guard !queues.isEmpty else { return }
+        // What became ready here was enqueued long ago.
+        state.withLock { $0.lookBack { queues.contains($0) } }
         claimSignal.ring()
         let foreign = state.withLock { state in queues.filter { !state.serves($0) } }
         guard !foreign.isEmpty else { return }

@@ -39,7 +39,7 @@ extension JobEngine {
             state.withLock { $0.hasUncertainClaims = true }
             throw error
         }
-        for job in outcome.started { start(job, isReserved: lane.isReserved) }
+        start(outcome.started, isReserved: lane.isReserved)
         if state.withLock({ $0.workerId }) != workerId {
             for job in outcome.started { running.stop(job.attemptId, reason: .leaseLost) }
         }

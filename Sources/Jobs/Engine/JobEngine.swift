@@ -12,7 +12,7 @@ package final class JobEngine: Service {
     /// Session settings of the engine's connections: a plan made while the table was empty must not be a scan of it,
     /// and a LIMIT as a parameter must not make the server plan anew at each claim.
     package static let plannerSettings = [
-        "enable_seqscan": "off", "plan_cache_mode": "force_generic_plan", "jit": "off",
+        "enable_seqscan": "off", "enable_mergejoin": "off", "plan_cache_mode": "force_generic_plan", "jit": "off",
     ]
 
     let settings: EngineSettings
@@ -55,7 +55,8 @@ package final class JobEngine: Service {
         self.database = database
         self.listener = listener
         self.logger = logger
-        running = RunningJobs(capacity: settings.concurrency, reservedCapacity: settings.reservedConcurrency)
+        running = RunningJobs(
+            capacity: settings.concurrency, reservedCapacity: settings.reservedConcurrency, maxAhead: settings.maxAhead)
         let claimSignal = claimSignal
         breaker = BreakerService(
             database: database, worker: incarnation, policy: settings.breakerPolicy,
@@ -72,10 +73,10 @@ package final class JobEngine: Service {
     package func run() async throws {
         try await queue.prepare()
         try await register()
-        queue.wakeups.listenLocally { [weak self] queueId in
+        queue.wakeups.listenLocally { [weak self] news in
             guard let self else { return }
-            guard let queueId else { return ringDue() }
-            if state.withLock({ $0.serves(queueId) }) { claimSignal.ring() }
+            if news.isDue { ringDue() }
+            hear(news)
         }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await self.loop("claim") { try await self.claimOnRing() } }
@@ -86,6 +87,7 @@ package final class JobEngine: Service {
             group.addTask { await self.loop("families") { try await self.careForFamilies() } }
             group.addTask { await self.loop("breaker") { try await self.tickBreakers() } }
             group.addTask { await self.loop("sweep") { try await self.sweepOnTime() } }
+            group.addTask { await self.loop("vacuum") { try await self.vacuumOnTime() } }
             group.addTask { await self.loop("deadlines") { try await self.enforceDeadlines() } }
             group.addTask { await self.hear() }
             group.addTask {
@@ -165,6 +167,7 @@ package final class JobEngine: Service {
             switch event {
             case .mayHaveMissed:
                 metrics.missedNotifications()
+                state.withLock { $0.lookBack { _ in true } }
                 claimSignal.ring()
                 ringDue()
                 beatSignal.ring()
@@ -178,9 +181,9 @@ package final class JobEngine: Service {
     private func hear(_ channel: String, _ payload: String) {
         switch channel {
         case JobChannel.ready:
-            let queues = payload.split(separator: ",").compactMap { Int16($0) }
-            if queues.contains(0) { ringDue() }
-            if state.withLock({ state in queues.contains { state.serves($0) } }) { claimSignal.ring() }
+            let news = ReadyNews(payload)
+            if news.isDue { ringDue() }
+            hear(news)
         case JobChannel.cancel:
             if payload == String(state.withLock({ $0.workerId })) { beatSignal.ring() }
         case JobChannel.breakers: breaker.urgent.ring()
@@ -188,8 +191,17 @@ package final class JobEngine: Service {
         }
     }
 
+    private func hear(_ news: ReadyNews) {
+        let isServed = state.withLock { state in
+            state.lookBack { news.again.contains($0) }
+            return news.queues.contains { state.serves($0) }
+        }
+        if isServed { claimSignal.ring() }
+    }
+
     private func drain() async {
         state.withLock { $0.isDraining = true }
+        giveBackWaiting()
         do {
             let workerId = state.withLock { $0.workerId }
             try await workers.setState(.draining, workerId: workerId, in: database)
@@ -232,10 +244,11 @@ struct EngineState: Sendable {
     struct Lane: Sendable {
         var lane: JobLane
         var isReserved: Bool
-        var cursor = PostgresJobStore.ClaimCursor.start
-        var cursorSince: ContinuousClock.Instant = .now
         /// The kinds this process knows in it.
         var kinds: [Int16] = []
+        var position = ClaimPosition()
+        /// Few jobs, and none may be overlooked.
+        var beginsAtStart: Bool { isReserved }
     }
 
     var workerId: Int32 = 0
@@ -262,6 +275,15 @@ struct EngineState: Sendable {
     var limitsReadAt: ContinuousClock.Instant?
     /// Counts claims, for the share of old jobs in small ones.
     var claims = 0
+    /// How long the last vacuum took: a long one, under an old transaction that lets it achieve nothing, is rare.
+    var vacuumTook: Duration = .zero
+
+    /// Something may be ready that was passed already, in the queues for which `isAffected` says so.
+    mutating func lookBack(_ isAffected: (Int16) -> Bool) {
+        for index in lanes.indices where !lanes[index].beginsAtStart && isAffected(lanes[index].lane.queueId) {
+            lanes[index].position.lookBack()
+        }
+    }
 
     func serves(_ queueId: Int16) -> Bool { lanes.contains { $0.lane.queueId == queueId } }
 }

@@ -14,41 +14,48 @@ struct JobRunner: Sendable {
     /// 0..<1; a parameter so that tests can fix the jitter.
     let random: @Sendable () -> Double
 
+    /// Also says whether the attempt was told to stop.
     func run(
-        _ job: ClaimedJob, handler: JobHandler?, probed: (@Sendable (LiteLLMError?) async -> Void)? = nil
-    ) async -> JobOutcome {
+        _ job: ClaimedJob, handler: JobHandler?, startedAt: ContinuousClock.Instant,
+        probed: (@Sendable (LiteLLMError?) async -> Void)? = nil
+    ) async -> (outcome: JobOutcome, wasStopped: Bool) {
         guard let handler else {
             // A newer version's kind: another worker may know it.
-            return again(job, after: .seconds(10), charged: false, error: nil)
+            return (again(job, after: .seconds(10), charged: false, error: nil), false)
         }
-        if let left = job.untilDeadline, left <= .zero { return ended(job, .failed, .deadlineExceeded) }
+        if let left = job.untilDeadline, left <= .zero { return (ended(job, .failed, .deadlineExceeded), false) }
         do {
             let result = try await handler.run(job.args, context(job, handler, probed))
-            _ = running.finishing(job.attemptId)
-            return .succeeded(FinishedJob(id: job.id, token: job.token, orderKey: job.orderKey, result: result))
+            let stop = running.finishing(job.attemptId, took: .now - startedAt)
+            return (
+                .succeeded(FinishedJob(id: job.id, token: job.token, orderKey: job.orderKey, result: result)),
+                stop != nil
+            )
         } catch {
-            return await outcome(
-                of: error, job, handler, stop: running.finishing(job.attemptId), isProbe: probed != nil)
+            let stop = running.finishing(job.attemptId, took: .now - startedAt)
+            return (await outcome(of: error, job, handler, stop: stop, isProbe: probed != nil), stop != nil)
+        }
+    }
+
+    /// The outcome of a job that was told to stop before it began.
+    func notBegun(_ job: ClaimedJob, _ stop: StopReason) -> JobOutcome {
+        switch stop {
+        case .leaseLost: .lost(id: job.id, token: job.token)
+        case .cancelled(let by): ended(job, .cancelled, .cancelled(by: by), by: by)
+        case .deadline: ended(job, .failed, .deadlineExceeded)
+        case .shutdown, .timeout: again(job, after: .zero, charged: false, error: nil)
         }
     }
 
     private func context(
         _ job: ClaimedJob, _ handler: JobHandler, _ probed: (@Sendable (LiteLLMError?) async -> Void)?
     ) -> JobContext {
-        var logger = logger
-        logger[metadataKey: "job_id"] = "\(job.id)"
-        logger[metadataKey: "kind"] = "\(handler.name)"
-        logger[metadataKey: "attempt"] = "\(job.attempt)"
-        if let requestId = job.requester.requestId { logger[metadataKey: "request_id"] = "\(requestId)" }
         let gate = JobCallGate(
             jobId: job.id, isProbe: probed != nil, breaker: breaker, adaptive: adaptive, running: running,
             lease: lease, probed: probed)
         return JobContext(
             id: job.id, attempt: job.attempt, maxAttempts: job.maxAttempts, token: job.token, requester: job.requester,
-            services: services,
-            litellm: services.litellm.gated(by: gate).withCorrelation(
-                requestId: job.requester.requestId, jobId: String(job.id)),
-            logger: logger, store: store)
+            services: services, store: store, kind: handler.name, gate: gate, baseLogger: logger)
     }
 
     private func outcome(

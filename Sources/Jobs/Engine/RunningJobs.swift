@@ -17,32 +17,111 @@ struct AttemptId: Hashable, Sendable {
     var token: Int64
 }
 
-/// The jobs this worker holds. A slot is free again once the end of its job has been written down.
+/// The jobs this worker holds: waiting for a runner, running, or ended but not written down yet. A runner is a task
+/// that carries out one job after the other, so that short jobs do not pay for a task each; one that was told to stop
+/// ends with its job, since a cancelled task stays cancelled.
 final class RunningJobs: Sendable {
+    /// A claimed job with what the engine needs to begin it.
+    struct Held: Sendable {
+        var job: ClaimedJob
+        var timeout: Duration
+    }
+    /// What a runner is to carry out; a job that was told to stop while it waited never begins.
+    struct Turn: Sendable {
+        var job: ClaimedJob
+        var stop: StopReason?
+    }
     private struct Entry {
         var isReserved: Bool
         var upstream: Int16
-        var task: Task<Void, Never>?
+        /// Nil while it waits.
+        var runner: Int?
         var deadline: ContinuousClock.Instant
         /// Whether the deadline is the job's, not the attempt's.
-        var isFinal: Bool
+        var isFinal = false
+        /// The job's own deadline.
+        let end: ContinuousClock.Instant?
         var stop: StopReason?
         var isFinishing = false
+
+        init(_ held: Held, isReserved: Bool, runner: Int?, now: ContinuousClock.Instant) {
+            self.isReserved = isReserved
+            upstream = held.job.upstream
+            self.runner = runner
+            end = held.job.untilDeadline.map { now + $0 }
+            deadline = now
+            begin(held.timeout, now: now)
+        }
+
+        /// The attempt's time begins.
+        mutating func begin(_ timeout: Duration, now: ContinuousClock.Instant) {
+            isFinal = end.map { $0 < now + timeout } ?? false
+            deadline = min(now + timeout, end ?? now + timeout)
+        }
+    }
+    private struct Runner {
+        var task: Task<Void, Never>?
+        var attempt: AttemptId?
+        /// Has one job only and takes no ordinary slot.
+        var isApart: Bool
     }
     private struct State {
         var entries: [AttemptId: Entry] = [:]
         var reserved = 0
         var byUpstream: [Int16: Int] = [:]
+        var waiting: [Held] = []
+        /// Where the first one that waits stands.
+        var waitingStart = 0
+        /// When one of them last began.
+        var waitingSince: ContinuousClock.Instant = .now
+        var runners: [Int: Runner] = [:]
+        var lastRunner = 0
+        var ordinaryRunners = 0
+        var pace = JobPace()
+
+        var waitingCount: Int { waiting.count - waitingStart }
+
+        mutating func enter(_ held: Held, isReserved: Bool, runner: Int?, now: ContinuousClock.Instant) {
+            entries[held.job.attemptId] = Entry(held, isReserved: isReserved, runner: runner, now: now)
+            if isReserved { reserved += 1 }
+            byUpstream[held.job.upstream, default: 0] += 1
+        }
+
+        mutating func popWaiting() -> Held? {
+            guard waitingStart < waiting.count else { return nil }
+            let first = waiting[waitingStart]
+            waitingStart += 1
+            if waitingStart == waiting.count {
+                waiting.removeAll(keepingCapacity: true)
+                waitingStart = 0
+            }
+            return first
+        }
+
+        mutating func newRunner(_ attempt: AttemptId?) -> Int {
+            lastRunner += 1
+            runners[lastRunner] = Runner(task: nil, attempt: attempt, isApart: attempt != nil)
+            if attempt == nil { ordinaryRunners += 1 }
+            return lastRunner
+        }
+
+        mutating func retire(_ runner: Int) {
+            guard let gone = runners.removeValue(forKey: runner) else { return }
+            if !gone.isApart { ordinaryRunners -= 1 }
+        }
     }
     private let state = Mutex(State())
     /// Slots of ordinary jobs.
     let capacity: Int
     /// Further slots that only protected queues (revocations) may use.
     let reservedCapacity: Int
+    /// The most jobs that wait here for a runner.
+    private let maxAhead: Int
 
-    init(capacity: Int, reservedCapacity: Int) {
+    init(capacity: Int, reservedCapacity: Int, maxAhead: Int) {
         self.capacity = capacity
         self.reservedCapacity = reservedCapacity
+        self.maxAhead = maxAhead
     }
 
     var count: Int { state.withLock { $0.entries.count } }
@@ -50,38 +129,117 @@ final class RunningJobs: Sendable {
     /// How many of them use one upstream class.
     func count(upstream: Int16) -> Int { state.withLock { $0.byUpstream[upstream] ?? 0 } }
 
-    /// How many more jobs may be claimed.
+    // MARK: Room
+
+    /// How many more jobs may be claimed that begin at once.
     func free(isReserved: Bool) -> Int {
         state.withLock { state in
-            let all = capacity + reservedCapacity - state.entries.count
-            if isReserved { return max(0, all) }
-            return max(0, min(all, capacity - (state.entries.count - state.reserved)))
+            let ordinary = state.entries.count - state.reserved
+            if isReserved {
+                return max(0, capacity + reservedCapacity - state.reserved - min(ordinary, capacity))
+            }
+            return max(0, slots(state) - ordinary)
         }
     }
 
-    func begin(_ job: ClaimedJob, isReserved: Bool, timeout: Duration) {
+    /// How many more jobs may be claimed, those included that wait here for a moment: as many as end within it, by the
+    /// pace of the last ones. Zero while enough wait already, so that claims stay large.
+    func freeAhead() -> Int {
         state.withLock { state in
-            let left = job.untilDeadline ?? timeout
-            state.entries[job.attemptId] = Entry(
-                isReserved: isReserved, upstream: job.upstream, task: nil, deadline: .now + min(timeout, left),
-                isFinal: left < timeout, stop: nil)
-            if isReserved { state.reserved += 1 }
-            state.byUpstream[job.upstream, default: 0] += 1
+            let depth = min(maxAhead, state.pace.jobsWithinHorizon(slots: capacity))
+            let room = slots(state) + depth - (state.entries.count - state.reserved)
+            guard room > 0, state.waitingCount == 0 || room >= depth / 2 else { return 0 }
+            return room
         }
     }
 
-    /// Hands the job's task over; one that was told to stop meanwhile is cancelled at once.
-    func attach(_ task: Task<Void, Never>, to id: AttemptId) {
+    /// Protected jobs may take ordinary slots too.
+    private func slots(_ state: borrowing State) -> Int {
+        min(capacity, capacity + reservedCapacity - state.reserved)
+    }
+
+    // MARK: Runners
+
+    /// Takes claimed jobs in and names the new runners that are to be started for them.
+    func hold(_ jobs: [Held]) -> [Int] {
+        let now = ContinuousClock.now
+        return state.withLock { state in
+            if state.waitingCount == 0 { state.waitingSince = now }
+            for held in jobs { state.enter(held, isReserved: false, runner: nil, now: now) }
+            state.waiting.append(contentsOf: jobs)
+            return newRunners(&state)
+        }
+    }
+
+    /// Names the runners that are missing for what waits.
+    func missingRunners() -> [Int] { state.withLock { newRunners(&$0) } }
+
+    private func newRunners(_ state: inout State) -> [Int] {
+        let count = min(state.waitingCount, slots(state) - state.ordinaryRunners)
+        guard count > 0 else { return [] }
+        return (0..<count).map { _ in state.newRunner(nil) }
+    }
+
+    /// Takes a job in that has a runner of its own, whatever the others do: protected work, probes.
+    func holdApart(_ held: Held, isReserved: Bool) -> Int {
+        state.withLock { state in
+            let runner = state.newRunner(held.job.attemptId)
+            state.enter(held, isReserved: isReserved, runner: runner, now: .now)
+            return runner
+        }
+    }
+
+    /// Hands a runner's task over; if its job was told to stop meanwhile it is cancelled at once.
+    func attach(_ task: Task<Void, Never>, to runner: Int) {
         let isStopped = state.withLock { state in
-            state.entries[id]?.task = task
-            return state.entries[id]?.stop != nil
+            guard state.runners[runner] != nil else { return false }
+            state.runners[runner]?.task = task
+            guard let id = state.runners[runner]?.attempt, let entry = state.entries[id] else { return false }
+            return entry.runner == runner && entry.stop != nil
         }
         if isStopped { task.cancel() }
     }
 
-    /// The handler has returned; from now on it is too late to stop it. Returns why it was told to stop, if it was.
-    func finishing(_ id: AttemptId) -> StopReason? {
+    /// The runner's next job; nil ends the runner. A spent one was told to stop and takes no more.
+    func next(for runner: Int, isSpent: Bool) -> Turn? {
+        let now = ContinuousClock.now
+        return state.withLock { state in
+            guard !isSpent, let held = state.popWaiting() else {
+                state.retire(runner)
+                return nil
+            }
+            let id = held.job.attemptId
+            state.waitingSince = now
+            state.runners[runner]?.attempt = id
+            state.entries[id]?.runner = runner
+            state.entries[id]?.begin(held.timeout, now: now)
+            return Turn(job: held.job, stop: state.entries[id]?.stop)
+        }
+    }
+
+    /// Ends a runner.
+    func retire(_ runner: Int) { state.withLock { $0.retire(runner) } }
+
+    /// Gives up what has not begun: all of it, or only if none of it began for so long, because the jobs before it
+    /// take longer than expected and another worker may have room.
+    func takeWaiting(ifStuckFor limit: Duration? = nil) -> [ClaimedJob] {
         state.withLock { state in
+            if let limit, .now - state.waitingSince < limit { return [] }
+            var taken: [ClaimedJob] = []
+            while let held = state.popWaiting() { taken.append(held.job) }
+            for job in taken { state.entries[job.attemptId]?.isFinishing = true }
+            if let limit, !taken.isEmpty { state.pace.stalled(for: limit) }
+            return taken
+        }
+    }
+
+    // MARK: Ends
+
+    /// The handler has returned after so long; from now on it is too late to stop it. Returns why it was told to stop,
+    /// if it was.
+    func finishing(_ id: AttemptId, took: Duration) -> StopReason? {
+        state.withLock { state in
+            state.pace.note(took)
             state.entries[id]?.isFinishing = true
             return state.entries[id]?.stop
         }
@@ -110,7 +268,7 @@ final class RunningJobs: Sendable {
                 return nil
             }
             state.entries[id]?.stop = reason
-            return entry.task
+            return entry.runner.flatMap { state.runners[$0]?.task }
         }
         task?.cancel()
     }
@@ -123,11 +281,10 @@ final class RunningJobs: Sendable {
     func enforceDeadlines(grace: Duration) -> [Int64] {
         let now = ContinuousClock.now
         let (late, stuck) = state.withLock { state in
-            (
-                state.entries.filter { $0.value.deadline <= now && $0.value.stop == nil && !$0.value.isFinishing },
-                state.entries.filter {
-                    $0.value.stop != nil && !$0.value.isFinishing && $0.value.deadline + grace <= now
-                }
+            let unfinished = state.entries.filter { !$0.value.isFinishing && $0.value.runner != nil }
+            return (
+                unfinished.filter { $0.value.deadline <= now && $0.value.stop == nil },
+                unfinished.filter { $0.value.stop != nil && $0.value.deadline + grace <= now }
             )
         }
         for (id, entry) in late { stop(id, reason: entry.isFinal ? .deadline : .timeout) }

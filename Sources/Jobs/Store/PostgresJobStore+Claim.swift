@@ -20,11 +20,12 @@ struct ClaimedJob: Sendable {
     var upstream: Int16
     var orderKey: String?
     var requester: JobRequester
-    var createdAt: Date
-    var runAt: Date
+    /// When it was to begin, on the database's clock.
+    var dueAt: Date
     /// Negative when the deadline has passed; nil without one.
     var untilDeadline: Duration?
-    var args: String
+    /// JSON.
+    var args: Data
 
     var attemptId: AttemptId { AttemptId(id: id, token: token) }
 }
@@ -139,31 +140,35 @@ extension PostgresJobStore {
     func heldJobs(workerId: Int32, in executor: any PostgresExecutor) async throws -> [ClaimedJob] {
         let rows = try await executor.query(
             """
-            select id, token, attempt, max_attempts, priority, queue_id, kind_id, upstream, order_key,
-                requester_id, request_id, created_at, run_at, extract(epoch from deadline_at - now())::float8, args
+            select id, token, attempt, max_attempts, priority, queue_id, kind_id, upstream, order_key, requester_id,
+                request_id, greatest(run_at, created_at), extract(epoch from deadline_at - now())::float8, args
             from jobs where state = 1 and worker_id = \(workerId) order by id
             """)
-        return try rows.map(claimed)
+        return try claimed(rows)
     }
 
+    /// Read by position in ``claimed(_:)-(PostgresRow)``.
     private static var claimedColumns: StaticString {
         """
-        returning id, token, attempt, max_attempts, priority, queue_id, kind_id, upstream, order_key,
-            requester_id, request_id, created_at, run_at, extract(epoch from deadline_at - now())::float8, args
+        returning id, token, attempt, max_attempts, priority, queue_id, kind_id, upstream, order_key, requester_id,
+            request_id, greatest(run_at, created_at), extract(epoch from deadline_at - now())::float8, args
         """
+    }
+
+    func claimed(_ rows: PostgresRows) throws -> [ClaimedJob] {
+        var jobs: [ClaimedJob] = []
+        jobs.reserveCapacity(rows.count)
+        for row in rows { jobs.append(try claimed(row)) }
+        return jobs
     }
 
     func claimed(_ row: PostgresRow) throws -> ClaimedJob {
-        let (
-            id, token, attempt, maxAttempts, priority, queueId, kindId, upstream, orderKey, requesterId, requestId,
-            createdAt, runAt, untilDeadline, args
-        ) = try row.decode(
-            Int64.self, Int64.self, Int16.self, Int16.self, Int16.self, Int16.self, Int16.self, Int16.self,
-            String?.self, String?.self, String?.self, Date.self, Date.self, Double?.self, String.self)
-        return ClaimedJob(
-            id: id, token: token, attempt: Int(attempt), maxAttempts: Int(maxAttempts), priority: priority,
-            queueId: queueId, kindId: kindId, upstream: upstream, orderKey: orderKey,
-            requester: JobRequester(id: requesterId, requestId: requestId), createdAt: createdAt, runAt: runAt,
-            untilDeadline: untilDeadline.map { .seconds($0) }, args: args)
+        ClaimedJob(
+            id: try row.int64(0), token: try row.int64(1), attempt: Int(try row.int16(2)),
+            maxAttempts: Int(try row.int16(3)), priority: try row.int16(4), queueId: try row.int16(5),
+            kindId: try row.int16(6), upstream: try row.int16(7), orderKey: try row.optionalString(8),
+            requester: JobRequester(id: try row.optionalString(9), requestId: try row.optionalString(10)),
+            dueAt: try row.date(11), untilDeadline: try row.optionalDouble(12).map { .seconds($0) },
+            args: try row.data(13))
     }
 }

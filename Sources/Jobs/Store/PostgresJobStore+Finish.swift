@@ -27,6 +27,8 @@ struct AgainJob: Sendable {
 
 /// What a finishing statement did.
 struct FinishResult: Sendable {
+    /// Whether it did so for all of them.
+    var isComplete = false
     /// Jobs the statement ended or put back. Others are not this attempt's any more, or locked for a moment.
     var done: Set<Int64> = []
     /// Of these, the ones somebody waits for.
@@ -41,6 +43,7 @@ struct FinishResult: Sendable {
 /// some by their ids. By statistics from a quiet moment it looks empty, and the plan then compares all with all.
 extension PostgresJobStore {
     /// Moves successes to the history. Jobs without an order key: nobody can wait behind them, one statement does it.
+    /// Its answer is one row, since as a rule all of them are done and nobody waits for any.
     func finishPlain(_ jobs: [FinishedJob], in executor: any PostgresExecutor) async throws -> FinishResult {
         let rows = try await executor.query(
             """
@@ -50,9 +53,14 @@ extension PostgresJobStore {
                 where jobs.id = t.id and jobs.token = t.token and jobs.state + 0 = 1
                 returning jobs.*, t.result
             ), kept as (\(unescaped: Self.insertSucceeded))
-            select id, watched from ended
+            select count(*), array_agg(id) filter (where watched),
+                case when count(*) < \(jobs.count) then array_agg(id) end
+            from ended
             """)
-        return try Self.collect(rows)
+        let (count, watched, done) = try rows.one(Int64.self, [Int64]?.self, [Int64]?.self)
+        let isComplete = count == jobs.count
+        return FinishResult(
+            isComplete: isComplete, done: isComplete ? Set(jobs.map(\.id)) : Set(done ?? []), watched: watched ?? [])
     }
 
     /// Moves successes of ordered jobs to the history and hands their objects on, in one round trip and transaction.

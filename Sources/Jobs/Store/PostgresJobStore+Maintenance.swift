@@ -54,8 +54,8 @@ extension PostgresJobStore {
                 select worker_id from holders h where not exists (
                     select from job_workers w where w.id = h.worker_id and w.state in (0, 1))
             )
-            select id, token, attempt, max_attempts, priority, queue_id, kind_id, upstream, order_key,
-                requester_id, request_id, created_at, run_at, extract(epoch from deadline_at - now())::float8, args
+            select id, token, attempt, max_attempts, priority, queue_id, kind_id, upstream, order_key, requester_id,
+                request_id, greatest(run_at, created_at), extract(epoch from deadline_at - now())::float8, args
             from jobs where id = any (array (
                 select o.id from lost cross join lateral (
                     select j.id from jobs j where j.state = 1 and j.worker_id = lost.worker_id and j.id > \(id)
@@ -65,7 +65,7 @@ extension PostgresJobStore {
                 select from job_workers w where w.id = jobs.worker_id and w.state in (0, 1))
             order by id for update skip locked
             """)
-        return try rows.map(claimed)
+        return try claimed(rows)
     }
 
     /// Finds objects whose jobs stay blocked behind nothing, and lets them go on. Returns the queues to
@@ -141,5 +141,22 @@ extension PostgresJobStore {
         let rows = try await executor.query(
             "select id from jobs where cancel_requested_at is not null and state <> 1 order by id limit \(limit)")
         return try rows.map { try $0.decode(Int64.self) }
+    }
+
+    /// Rows of the live table that are gone but still in the way, as the server counts them.
+    func deadRows(in executor: any PostgresExecutor) async throws -> Int64 {
+        let rows = try await executor.query(
+            """
+            select coalesce(sum(n_dead_tup), 0)::bigint from pg_stat_user_tables
+            where schemaname = current_schema() and relname = 'jobs'
+            """)
+        return try rows.one(Int64.self)
+    }
+
+    /// Cleans the live table and its indexes up, unless somebody does so already. Needs the table's owner; for others
+    /// the server only warns.
+    func vacuum(_ client: PostgresClient) async throws {
+        try await client.maintain(
+            "vacuum (skip_locked, index_cleanup on, truncate off, parallel 0) jobs", timeout: .seconds(600))
     }
 }

@@ -138,7 +138,7 @@ extension PostgresJobStore {
             discardedBy: discardedBy, endedBy: endedBy, cancelRequested: cancel,
             resource: resourceType.flatMap { type in resourceId.map { JobResource(type: type, id: $0) } },
             requester: JobRequester(id: requesterId, requestId: requestId), parentId: parentId,
-            progress: try progress.map { try JSON.decoder.decode(JobProgress.self, from: JSONBytes.data($0)) },
+            progress: try progress.map { try JSON.decoder.decode(JobProgress.self, from: Data($0.utf8)) },
             result: result,
             error: errorCode.map { code in
                 JobErrorInfo(

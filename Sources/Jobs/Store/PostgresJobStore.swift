@@ -65,6 +65,33 @@ package struct PostgresJobStore: Sendable {
         }
     }
 
+    /// A job that needs none of what `job_enqueue` cares for: no keys, no dependencies, no time to wait for.
+    struct PlainJob: Sendable {
+        var queueId: Int16
+        var kindId: Int16
+        var upstream: Int16
+        var priority: Int16
+        var maxAttempts: Int16
+        var requester: JobRequester
+        var args: String
+    }
+
+    /// Puts in plain jobs in one statement. Ids come in the order of the jobs.
+    func enqueuePlain(_ jobs: [PlainJob], in executor: any PostgresExecutor) async throws -> [Int64] {
+        let rows = try await executor.query(
+            """
+            insert into jobs (queue_id, kind_id, upstream, priority, max_attempts, requester_id, request_id, args)
+            select q, k, u, p, m, r, i, a::jsonb
+            from unnest(
+                \(jobs.map(\.queueId)), \(jobs.map(\.kindId)), \(jobs.map(\.upstream)), \(jobs.map(\.priority)),
+                \(jobs.map(\.maxAttempts)), \(jobs.map(\.requester.id))::text[], \(jobs.map(\.requester.requestId))::text[],
+                \(jobs.map(\.args))::text[]
+            ) with ordinality as t (q, k, u, p, m, r, i, a, n) order by n
+            returning id
+            """)
+        return try rows.map { try $0.int64(0) }
+    }
+
     struct BulkRow: Sendable {
         var handler: JobHandler
         var args: String
@@ -85,13 +112,13 @@ package struct PostgresJobStore: Sendable {
             ) with ordinality as t (q, k, u, m, a, n) order by n
             returning id
             """)
-        return try result.map { try $0.decode(Int64.self) }
+        return try result.map { try $0.int64(0) }
     }
 
     /// Whether the attempt still owns its job; keeps it so until the transaction ends.
     func holdsLease(jobId: Int64, token: Int64, in executor: any PostgresExecutor) async throws -> Bool {
         let rows = try await executor.query(
-            "select 1 from jobs where id = \(jobId) and token = \(token) and state = 1 for no key update")
+            "select 1 from jobs where id = \(jobId) and token = \(token) and state + 0 = 1 for no key update")
         return !rows.isEmpty
     }
 
@@ -103,7 +130,7 @@ package struct PostgresJobStore: Sendable {
         let rows = try await executor.query(
             """
             update jobs set progress = \(json)
-            where id = \(jobId) and token = \(token) and state = 1 returning id
+            where id = \(jobId) and token = \(token) and state + 0 = 1 returning id
             """)
         return !rows.isEmpty
     }
@@ -114,11 +141,10 @@ package struct PostgresJobStore: Sendable {
     }
 
     /// Wakes the claimers of these queues in every process, and tells the waiters of these jobs.
-    func announce(queues: Set<Int16>, finished: [Int64], in executor: any PostgresExecutor) async throws {
+    func announce(ready: ReadyNews, finished: [Int64], in executor: any PostgresExecutor) async throws {
         var statements: [PostgresQuery] = []
-        if !queues.isEmpty {
-            let payload = queues.map(String.init).joined(separator: ",")
-            statements.append("select pg_notify(\(JobChannel.ready)::text, \(payload)::text)")
+        if !ready.isEmpty {
+            statements.append("select pg_notify(\(JobChannel.ready)::text, \(ready.payload)::text)")
         }
         // A payload holds at most 8000 bytes; ids have up to 20.
         for part in stride(from: 0, to: finished.count, by: 350) {
@@ -137,7 +163,7 @@ package struct PostgresJobStore: Sendable {
 
 /// The channels of NOTIFY. A notification is a hint; the tables are the truth.
 package enum JobChannel {
-    /// Payload: queue ids, separated by commas.
+    /// Payload: see `ReadyNews`.
     package static let ready = "litemaas_jobs_ready"
     /// Payload: job ids, separated by commas.
     package static let finished = "litemaas_jobs_finished"

@@ -125,6 +125,15 @@ extension PostgresRow {
         return cell.isNull ? nil : try String.postgresDecode(cell)
     }
 
+    /// A timestamp.
+    package func date(_ column: Int) throws(PostgresError) -> Date { try Date.postgresDecode(cell(column)) }
+
+    /// A float8 that may be NULL.
+    package func optionalDouble(_ column: Int) throws(PostgresError) -> Double? {
+        let cell = try cell(column)
+        return cell.isNull ? nil : try Double.postgresDecode(cell)
+    }
+
     /// A json or jsonb document as its bytes, or the bytes of a bytea.
     package func data(_ column: Int) throws(PostgresError) -> Data { try Data.postgresDecode(cell(column)) }
 

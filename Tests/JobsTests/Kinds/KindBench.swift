@@ -103,9 +103,8 @@ struct KindBench: Sendable {
             Int64.self, Int.self, Int.self, String?.self, String?.self)
         return JobContext(
             id: jobId, attempt: attempt, maxAttempts: limit, token: token,
-            requester: JobRequester(id: requester, requestId: request), services: services,
-            litellm: services.litellm.withCorrelation(requestId: request, jobId: String(jobId)),
-            logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }), store: store)
+            requester: JobRequester(id: requester, requestId: request), services: services, store: store,
+            kind: "test", gate: nil, baseLogger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
     }
 
     /// The stored job as its kind and parameters.
