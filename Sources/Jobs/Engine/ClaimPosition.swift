@@ -21,6 +21,8 @@ struct ClaimPosition: Sendable {
     private var scannedAt: ContinuousClock.Instant?
     private var scanTook: Duration = .zero
     private var isAsked = false
+    /// Whether a claim began beyond the start since that was looked at.
+    private var hasSkipped = false
 
     /// Whether there was more than the last claims could take.
     private(set) var isBehind = false
@@ -28,21 +30,29 @@ struct ClaimPosition: Sendable {
     /// Something before the cursor may be ready: a retry, a job whose object became free.
     mutating func lookBack() { isAsked = true }
 
+    /// New jobs came in. In a backlog of less urgent ones they may stand before the cursor.
+    mutating func newJobs() { if cursor.priority > 0 { isAsked = true } }
+
     /// When the start is to be looked at, without a further reason; nil for at any time.
     private var dueAt: ContinuousClock.Instant? {
         scannedAt.map { $0 + max(isAsked ? Self.fullWhenAsked : Self.fullEvery, scanTook * Self.share) }
     }
 
-    /// How long until a look at the start that was asked for; nil when none was.
+    /// How long until the start has to be looked at: what was asked for, or what commits later than expected; nil when
+    /// the last look is enough.
     func wait(at now: ContinuousClock.Instant) -> Duration? {
-        guard isAsked else { return nil }
+        guard isAsked || hasSkipped else { return nil }
         return dueAt.map { max($0 - now, .zero) } ?? .zero
     }
 
     /// Where to begin. A look at the start answers what was asked for until now.
     mutating func begin(at now: ContinuousClock.Instant) -> Cursor {
-        if let dueAt, dueAt > now { return cursor }
+        if let dueAt, dueAt > now, cursor != .start {
+            hasSkipped = true
+            return cursor
+        }
         isAsked = false
+        hasSkipped = false
         return .start
     }
 
@@ -53,6 +63,9 @@ struct ClaimPosition: Sendable {
         if begin == .start {
             scannedAt = now
             scanTook = now - began
+        } else if last == nil {
+            // Something rang: it stands before the cursor, or somebody else took it.
+            isAsked = true
         }
         isBehind = isFull && last != nil
         if let last, isFull {

@@ -194,6 +194,9 @@ package final class JobEngine: Service {
     private func hear(_ news: ReadyNews) {
         let isServed = state.withLock { state in
             state.lookBack { news.again.contains($0) }
+            for index in state.lanes.indices where news.queues.contains(state.lanes[index].lane.queueId) {
+                state.lanes[index].position.newJobs()
+            }
             return news.queues.contains { state.serves($0) }
         }
         if isServed { claimSignal.ring() }
@@ -201,6 +204,7 @@ package final class JobEngine: Service {
 
     private func drain() async {
         state.withLock { $0.isDraining = true }
+        running.close()
         giveBackWaiting()
         do {
             let workerId = state.withLock { $0.workerId }

@@ -78,6 +78,8 @@ final class RunningJobs: Sendable {
         var lastRunner = 0
         var ordinaryRunners = 0
         var pace = JobPace()
+        /// No job that waits begins any more.
+        var isClosed = false
 
         var waitingCount: Int { waiting.count - waitingStart }
 
@@ -176,7 +178,7 @@ final class RunningJobs: Sendable {
 
     private func newRunners(_ state: inout State) -> [Int] {
         let count = min(state.waitingCount, slots(state) - state.ordinaryRunners)
-        guard count > 0 else { return [] }
+        guard count > 0, !state.isClosed else { return [] }
         return (0..<count).map { _ in state.newRunner(nil) }
     }
 
@@ -204,7 +206,7 @@ final class RunningJobs: Sendable {
     func next(for runner: Int, isSpent: Bool) -> Turn? {
         let now = ContinuousClock.now
         return state.withLock { state in
-            guard !isSpent, let held = state.popWaiting() else {
+            guard !isSpent, !state.isClosed, let held = state.popWaiting() else {
                 state.retire(runner)
                 return nil
             }
@@ -219,6 +221,9 @@ final class RunningJobs: Sendable {
 
     /// Ends a runner.
     func retire(_ runner: Int) { state.withLock { $0.retire(runner) } }
+
+    /// From now on no job begins; what waits, or comes in still, is for ``takeWaiting(ifStuckFor:)``.
+    func close() { state.withLock { $0.isClosed = true } }
 
     /// Gives up what has not begun: all of it, or only if none of it began for so long, because the jobs before it
     /// take longer than expected and another worker may have room.

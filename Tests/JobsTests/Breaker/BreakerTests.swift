@@ -140,7 +140,7 @@ struct BreakerTests {
             let gate = JobCallGate(
                 jobId: 1, isProbe: false, breaker: breaker,
                 adaptive: AdaptiveConcurrency(fleetLimit: 1, latencyTarget: .seconds(1)),
-                running: RunningJobs(capacity: 1, reservedCapacity: 0), lease: lease, probed: nil)
+                running: RunningJobs(capacity: 1, reservedCapacity: 0, maxAhead: 0), lease: lease, probed: nil)
             lease.begin(from: .now, by: .seconds(10))
             try await gate.admit(.litellmAdmin, timeLimit: .seconds(5))
             await #expect(throws: UpstreamRefused.self) {

@@ -183,6 +183,32 @@ struct ClaimPositionTests {
         #expect(position.wait(at: zero + .milliseconds(3300)) == nil)
     }
 
+    @Test("what commits late is found: a claim that finds nothing where it began, or began late, has the start looked at")
+    func late() {
+        var position = ClaimPosition()
+        position.advance(from: .start, to: Cursor(priority: 0, id: 9), isFull: true, began: zero, now: zero)
+        let next = zero + .milliseconds(1)
+        #expect(position.wait(at: next) == nil)
+        let cursor = position.begin(at: next)
+        #expect(cursor == Cursor(priority: 0, id: 9))
+        #expect(position.wait(at: next) == .milliseconds(999))
+        position.advance(from: cursor, to: nil, isFull: false, began: next, now: next)
+        #expect(position.wait(at: next) == .milliseconds(4))
+        #expect(position.begin(at: zero + .milliseconds(5)) == .start)
+        #expect(position.wait(at: zero + .milliseconds(5)) == nil)
+    }
+
+    @Test("new jobs may be more urgent than a backlog of low priority: the start is looked at for them")
+    func urgentBesideBacklog() {
+        for (priority, wait) in [(Int16(0), nil as Duration?), (5, .milliseconds(5))] {
+            var position = ClaimPosition()
+            position.advance(
+                from: .start, to: Cursor(priority: priority, id: 9), isFull: true, began: zero, now: zero)
+            position.newJobs()
+            #expect(position.wait(at: zero) == wait)
+        }
+    }
+
     @Test("news of ready queues survive the way through a payload")
     func news() {
         let news = ReadyNews(queues: [1, 3], again: [3], isDue: true)

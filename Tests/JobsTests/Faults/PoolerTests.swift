@@ -75,6 +75,15 @@ struct PoolerTests {
                 try await harness.wait(for: try await harness.enqueue(TestJob(stage, "before")), .succeeded)
                 // Its sockets stay open and say nothing, as those of a machine that lost its power.
                 pooler.suspend()
+                // What it passed on before is through.
+                let isQuiet = try await eventually {
+                    try await harness.count(
+                        """
+                        select count(*) from pg_stat_activity
+                        where datname = current_database() and state = 'active' and pid <> pg_backend_pid()
+                        """) == 0
+                }
+                #expect(isQuiet)
                 let during = try await harness.enqueue(TestJob(stage, "during"))
                 #expect(try await harness.state(during) == .ready)
                 pooler.resume()

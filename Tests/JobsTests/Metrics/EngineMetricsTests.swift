@@ -73,27 +73,22 @@ struct EngineMetricsTests {
         try await withTestDatabase { database in
             let harness = try await EngineHarness(database)
             let registry = PrometheusRegistry()
+            let gate = Gate()
             let stage = Stage { _, context in
                 guard context.attempt == 1 else { return }
                 // While it runs, its upstream is closed to calls; then it fails on its own account.
-                _ = try await PostgresBreakerStore().force(
-                    .litellmAdmin, open: true, reason: "test", by: "ann", in: harness.client)
-                let isRefused = try await eventually {
-                    do {
-                        try await context.litellm.probe()
-                        return false
-                    } catch is UpstreamRefused {
-                        return true
-                    } catch is LiteLLMError {
-                        return false
-                    }
-                }
-                #expect(isRefused)
+                try await gate.pass()
                 throw JobFailure.retryable(code: "test", message: "Again.")
             }
             let id = try await harness.enqueue(UpstreamJob(stage: stage.name, label: "a"))
             let series = #"litemaas_job_attempts_burned_total{upstream="litellm.admin"}"#
-            try await harness.running([harness.engine(metrics: registry)]) {
+            let engine = harness.engine(metrics: registry)
+            try await harness.running([engine]) {
+                await gate.arrival()
+                _ = try await PostgresBreakerStore().force(
+                    .litellmAdmin, open: true, reason: "test", by: "ann", in: harness.client)
+                try #require(try await eventually { engine.breaker.refusal(.litellmAdmin, isProbe: false) != nil })
+                gate.open()
                 #expect(try await eventually { Exposition(registry.render())[series] == 1 })
                 _ = try await PostgresBreakerStore().force(
                     .litellmAdmin, open: nil, reason: nil, by: "ann", in: harness.client)

@@ -224,8 +224,9 @@ import Testing
                 try await connection.query("insert into t values (1)")
             }
             try await eventually("the server has dropped it") {
-                try await db.client.value("select count(*) from pg_locks where mode = 'RowExclusiveLock'", as: Int.self)
-                    == 0
+                try await db.client.value(
+                    "select count(*) from pg_locks where relation = 't'::regclass and mode = 'RowExclusiveLock'",
+                    as: Int.self) == 0
             }
             let count = try await db.client.value("select count(*) from t", as: Int.self)
             #expect(count == 0)
