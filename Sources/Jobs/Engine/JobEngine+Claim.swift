@@ -77,9 +77,12 @@ extension JobEngine {
                 let isFull = jobs.count == part.limit
                 let last = jobs.last.map { PostgresJobStore.ClaimCursor(priority: $0.priority, id: $0.id) }
                 state.withLock {
-                    $0.lanes[part.index].position.advance(from: cursor, to: last, isFull: isFull, began: began, now: now)
+                    $0.lanes[part.index].position.advance(
+                        from: cursor, to: last, count: jobs.count, isFull: isFull, began: began, now: now)
                 }
                 if isFull { isMore = true }
+            } else {
+                state.withLock { $0.lanes[part.index].position.notedAged(jobs.count, took: now - began, now: now) }
             }
             start(jobs, isReserved: lanes[part.index].isReserved)
             claimed += jobs
@@ -108,15 +111,16 @@ extension JobEngine {
             let start = PostgresJobStore.ClaimCursor.start
             return (state.claims, lane.beginsAtStart ? start : state.lanes[index].position.begin(at: began))
         }
-        let isBehind = !lane.isReserved && lane.position.isBehind
-        let share = !isBehind ? 0 : limit >= 8 ? limit / 8 : count.isMultiple(of: 8) ? 1 : 0
+        let isAgedDue = !lane.isReserved && lane.position.isAgedDue(at: began)
+        let share = !isAgedDue ? 0 : limit >= 8 ? limit / 8 : count.isMultiple(of: 8) ? 1 : 0
         var parts: [ClaimPart] = []
         if share > 0 {
             parts.append(
                 ClaimPart(
                     index: index, limit: share, cursor: nil,
                     query: store.claimAgedQuery(
-                        lane: lane.lane, limit: share, age: settings.agedAfter, workerId: workerId)))
+                        lane: lane.lane, beyond: lane.position.level, limit: share, age: settings.agedAfter,
+                        workerId: workerId)))
         }
         if limit > share {
             parts.append(

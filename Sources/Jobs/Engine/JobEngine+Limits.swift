@@ -60,7 +60,7 @@ extension JobEngine {
             let share = room >= 8 ? room / 8 : 0
             if share > 0 {
                 let aged = store.claimAgedQuery(
-                    lane: lane.lane, limit: share, age: settings.agedAfter, workerId: workerId)
+                    lane: lane.lane, beyond: .min, limit: share, age: settings.agedAfter, workerId: workerId)
                 claimed = try await transaction.query(aged).map(store.claimed)
             }
             let main = store.claimQuery(

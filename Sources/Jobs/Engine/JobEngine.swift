@@ -194,9 +194,6 @@ package final class JobEngine: Service {
     private func hear(_ news: ReadyNews) {
         let isServed = state.withLock { state in
             state.lookBack { news.again.contains($0) }
-            for index in state.lanes.indices where news.queues.contains(state.lanes[index].lane.queueId) {
-                state.lanes[index].position.newJobs()
-            }
             return news.queues.contains { state.serves($0) }
         }
         if isServed { claimSignal.ring() }

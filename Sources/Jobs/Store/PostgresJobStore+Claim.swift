@@ -69,29 +69,34 @@ extension PostgresJobStore {
             """
     }
 
-    /// Takes up to `limit` ready jobs of a lane that have been due for `age`, oldest first whatever their priority, so
-    /// that a flood of more urgent ones starves nobody. Steps from priority to priority through the claim index and
-    /// reads at most `limit` rows of each.
-    func claimAgedQuery(lane: JobLane, limit: Int, age: Duration, workerId: Int32) -> PostgresQuery {
+    /// Takes up to `limit` ready jobs of a lane that are less urgent than `priority` and have been due for `age`, oldest
+    /// first, so that a flood of more urgent ones starves nobody. Steps from priority to priority through the claim
+    /// index; one whose first job is younger is passed over, unread and unlocked.
+    func claimAgedQuery(
+        lane: JobLane, beyond priority: Int16, limit: Int, age: Duration, workerId: Int32
+    ) -> PostgresQuery {
         """
         update jobs set state = 1, attempt = least(attempt, 32766) + 1, token = token + 1, worker_id = \(workerId),
             started_at = now()
         where ctid = any (array (
             with recursive levels as (
-                (select priority from jobs where queue_id = \(lane.queueId) and upstream = \(lane.upstream) and state = 0
-                 order by priority limit 1)
+                (select priority, run_at from jobs
+                 where queue_id = \(lane.queueId) and upstream = \(lane.upstream) and state = 0
+                   and priority > \(priority)
+                 order by priority, id limit 1)
                 union all
-                select (select n.priority from jobs n
-                        where n.queue_id = \(lane.queueId) and n.upstream = \(lane.upstream) and n.state = 0
-                          and n.priority > l.priority order by n.priority limit 1)
-                from levels l where l.priority is not null
+                select n.priority, n.run_at from levels l cross join lateral (
+                    select f.priority, f.run_at from jobs f
+                    where f.queue_id = \(lane.queueId) and f.upstream = \(lane.upstream) and f.state = 0
+                      and f.priority > l.priority
+                    order by f.priority, f.id limit 1) as n
             )
             select o.ctid from levels l cross join lateral (
-                select j.ctid, j.id, j.run_at from jobs j
+                select j.ctid, j.id from jobs j
                 where j.queue_id = \(lane.queueId) and j.upstream = \(lane.upstream) and j.state = 0
-                  and j.priority = l.priority
+                  and j.priority = l.priority and j.run_at < now() - \(age.inSeconds) * interval '1 second'
                 order by j.id limit \(limit) for update skip locked) as o
-            where o.run_at < now() - \(age.inSeconds) * interval '1 second'
+            where l.run_at < now() - \(age.inSeconds) * interval '1 second'
             order by o.id
             limit \(allowed(lane, limit))))
         \(unescaped: Self.claimedColumns)

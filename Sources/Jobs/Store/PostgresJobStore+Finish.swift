@@ -39,19 +39,26 @@ struct FinishResult: Sendable {
     var wake: Set<Int16> = []
 }
 
-/// `state + 0` hides the condition from the planner: the index on running jobs must not be taken for the way to find
-/// some by their ids. By statistics from a quiet moment it looks empty, and the plan then compares all with all.
+/// Statistics may be from a moment at which the table held nothing but entries of jobs that had gone: by them reading
+/// all of it looks cheaper than looking up one job, and a plan made then compares all with all. So these statements
+/// leave no choice: each job is looked up by its id in a subquery that `offset 0` keeps apart, `state + 0` keeps the
+/// index on running jobs out of it, and what is found is ended by its address.
 extension PostgresJobStore {
     /// Moves successes to the history. Jobs without an order key: nobody can wait behind them, one statement does it.
     /// Its answer is one row, since as a rule all of them are done and nobody waits for any.
     func finishPlain(_ jobs: [FinishedJob], in executor: any PostgresExecutor) async throws -> FinishResult {
         let rows = try await executor.query(
             """
-            with ended as (
-                delete from jobs using unnest(\(jobs.map(\.id)), \(jobs.map(\.token)), \(jobs.map(\.result))::text[])
-                    as t (id, token, result)
-                where jobs.id = t.id and jobs.token = t.token and jobs.state + 0 = 1
-                returning jobs.*, t.result
+            with owned as materialized (
+                select j.place, t.token, t.result
+                from unnest(\(jobs.map(\.id)), \(jobs.map(\.token)), \(jobs.map(\.result))::text[]) as t (id, token, result)
+                cross join lateral (
+                    select ctid as place from jobs
+                    where id = t.id and token = t.token and state + 0 = 1 offset 0) as j
+            ), ended as (
+                delete from jobs using owned
+                where jobs.ctid = owned.place and jobs.token = owned.token and jobs.state + 0 = 1
+                returning jobs.*, owned.result
             ), kept as (\(unescaped: Self.insertSucceeded))
             select count(*), array_agg(id) filter (where watched),
                 case when count(*) < \(jobs.count) then array_agg(id) end
@@ -69,10 +76,9 @@ extension PostgresJobStore {
         let results = try await executor.pipeline([
             """
             with owned as materialized (
-                select j.ctid as place, t.result
+                select j.place, t.result
                 from unnest(\(jobs.map(\.id)), \(jobs.map(\.token)), \(jobs.map(\.result))::text[]) as t (id, token, result)
-                join jobs j on j.id = t.id and j.token = t.token and j.state + 0 = 1
-                for update of j skip locked
+                cross join lateral (\(unescaped: Self.ownedPlace)) as j
             ), ended as (
                 delete from jobs using owned where jobs.ctid = owned.place returning jobs.*, owned.result
             ), kept as (\(unescaped: Self.insertSucceeded))
@@ -95,14 +101,13 @@ extension PostgresJobStore {
         let results = try await executor.pipeline([
             """
             with owned as materialized (
-                select j.ctid as place, t.*
+                select j.place, t.*
                 from unnest(
                     \(jobs.map(\.id)), \(jobs.map(\.token)), \(jobs.map(\.delay.inSeconds)), \(jobs.map(\.charged)),
                     \(jobs.map(\.error?.errorClass.rawValue)), \(jobs.map(\.error?.code)), \(jobs.map(\.error?.message)),
                     \(jobs.map(\.waitsForChildren))
                 ) as t (id, token, delay, charged, class, code, message, waits)
-                join jobs j on j.id = t.id and j.token = t.token and j.state + 0 = 1
-                for update of j skip locked
+                cross join lateral (\(unescaped: Self.ownedPlace)) as j
             ), gone as (
                 delete from jobs using owned where jobs.ctid = owned.place
                 returning jobs.*, owned.delay, owned.charged, owned.class, owned.code, owned.message, owned.waits
@@ -208,14 +213,23 @@ extension PostgresJobStore {
     func stillOwned(_ attempts: [AttemptId], in executor: any PostgresExecutor) async throws -> Set<AttemptId> {
         let rows = try await executor.query(
             """
-            select j.id, j.token from unnest(\(attempts.map(\.id)), \(attempts.map(\.token))) as t (id, token)
-            join jobs j on j.id = t.id and j.token = t.token and j.state + 0 = 1
+            select t.id, t.token from unnest(\(attempts.map(\.id)), \(attempts.map(\.token))) as t (id, token)
+            cross join lateral (
+                select from jobs where id = t.id and token = t.token and state + 0 = 1 offset 0) as j
             """)
         return Set(
             try rows.map { row in
                 let (id, token) = try row.decode(Int64.self, Int64.self)
                 return AttemptId(id: id, token: token)
             })
+    }
+
+    /// Where the job of one attempt `t` stands, held.
+    private static var ownedPlace: StaticString {
+        """
+        select ctid as place from jobs
+        where id = t.id and token = t.token and state + 0 = 1 offset 0 for update skip locked
+        """
     }
 
     private static var insertSucceeded: StaticString {

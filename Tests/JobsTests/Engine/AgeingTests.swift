@@ -8,10 +8,12 @@ import Testing
 @Suite("Ageing", .timeLimit(.minutes(10)))
 struct AgeingTests {
     /// Takes what one statement takes, in the order of ids.
-    private func claim(_ harness: EngineHarness, limit: Int, age: Duration) async throws -> [Int64] {
+    private func claim(
+        _ harness: EngineHarness, beyond priority: Int16 = .min, limit: Int, age: Duration
+    ) async throws -> [Int64] {
         let queueId = try harness.store.names.queueId("default")
         let query = harness.store.claimAgedQuery(
-            lane: JobLane(queueId: queueId, upstream: 0), limit: limit, age: age, workerId: 1)
+            lane: JobLane(queueId: queueId, upstream: 0), beyond: priority, limit: limit, age: age, workerId: 1)
         return try await harness.client.query(query).map { try harness.store.claimed($0).id }.sorted()
     }
 
@@ -31,7 +33,8 @@ struct AgeingTests {
             #expect(try await claim(harness, limit: 5, age: .seconds(60)).isEmpty)
             try await harness.client.query(
                 "update jobs set run_at = now() - interval '2 minutes' where id = any (\([old, older]))")
-            #expect(try await claim(harness, limit: 5, age: .seconds(60)) == [old, older])
+            #expect(try await claim(harness, beyond: 70, limit: 5, age: .seconds(60)).isEmpty)
+            #expect(try await claim(harness, beyond: 0, limit: 5, age: .seconds(60)) == [old, older])
             #expect(try await harness.state(young) == .ready)
         }
     }

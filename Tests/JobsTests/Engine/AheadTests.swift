@@ -146,66 +146,85 @@ struct ClaimPositionTests {
     private typealias Cursor = PostgresJobStore.ClaimCursor
     private let zero = ContinuousClock.now
 
-    @Test("a backlog goes straight on; after a second the start is looked at again")
+    private func claimed(
+        _ position: inout ClaimPosition, from begin: Cursor, to last: Cursor?, count: Int = 100, isFull: Bool = true,
+        at milliseconds: Int, took: Int = 1
+    ) {
+        let began = zero + .milliseconds(milliseconds)
+        position.advance(
+            from: begin, to: last, count: count, isFull: isFull, began: began, now: began + .milliseconds(took))
+    }
+
+    @Test("a backlog goes straight on; between its claims the start is looked at again")
     func backlog() {
         var position = ClaimPosition()
+        let first = Cursor(priority: 0, id: 500)
         #expect(position.begin(at: zero) == .start)
-        position.advance(
-            from: .start, to: Cursor(priority: 0, id: 500), isFull: true, began: zero, now: zero + .milliseconds(3))
-        #expect(position.begin(at: zero + .milliseconds(4)) == Cursor(priority: 0, id: 500))
-        #expect(position.begin(at: zero + .milliseconds(1004)) == .start)
+        claimed(&position, from: .start, to: first, at: 0)
+        #expect(position.begin(at: zero + .milliseconds(2)) == first)
+        claimed(&position, from: first, to: first, at: 2)
+        // The first look cost nothing to compare with: it counts in full.
+        #expect(position.begin(at: zero + .milliseconds(10)) == first)
+        #expect(position.begin(at: zero + .milliseconds(11)) == .start)
+        // The next one is known to take no longer than other claims.
+        claimed(&position, from: .start, to: first, at: 11)
+        #expect(position.begin(at: zero + .milliseconds(16)) == first)
+        #expect(position.begin(at: zero + .milliseconds(17)) == .start)
     }
 
     @Test("without a backlog it stays behind by what a late commit may take")
     func lag() {
         var position = ClaimPosition()
         for step in 0..<30 {
-            let now = zero + .milliseconds(step * 100)
-            let from = position.begin(at: now)
-            position.advance(
-                from: from, to: Cursor(priority: 3, id: Int64(step)), isFull: false, began: now, now: now)
+            let from = position.begin(at: zero + .milliseconds(step * 100))
+            claimed(
+                &position, from: from, to: Cursor(priority: 3, id: Int64(step)), count: 1, isFull: false,
+                at: step * 100, took: 0)
         }
-        let cursor = position.begin(at: zero + .milliseconds(2950))
         // What was claimed by 1.9 s; more urgent work than that of then is not passed.
-        #expect(cursor == Cursor(priority: 0, id: 19))
+        #expect(position.begin(at: zero + .milliseconds(2904)) == Cursor(priority: 0, id: 19))
     }
 
-    @Test("what came back is looked for at once, but walking the start takes no more than its share of the time")
+    @Test("walking the start over what an old transaction keeps takes no more than its share of the time")
     func share() {
         var position = ClaimPosition()
-        // A walk over what an old transaction keeps takes 300 ms.
-        position.advance(
-            from: .start, to: Cursor(priority: 0, id: 9), isFull: true, began: zero, now: zero + .milliseconds(300))
+        let cursor = Cursor(priority: 0, id: 9)
+        claimed(&position, from: cursor, to: cursor, at: 0)
+        claimed(&position, from: .start, to: cursor, at: 0, took: 301)
         position.lookBack()
-        #expect(position.begin(at: zero + .milliseconds(2000)) == Cursor(priority: 0, id: 9))
-        #expect(position.wait(at: zero + .milliseconds(2000)) == .milliseconds(1300))
-        #expect(position.begin(at: zero + .milliseconds(3300)) == .start)
-        #expect(position.wait(at: zero + .milliseconds(3300)) == nil)
+        let ended = zero + .milliseconds(301)
+        #expect(position.begin(at: ended + .milliseconds(2900)) == cursor)
+        #expect(position.wait(at: ended + .milliseconds(2900)) == .milliseconds(100))
+        #expect(position.begin(at: ended + .milliseconds(3001)) == .start)
+        #expect(position.wait(at: ended + .milliseconds(3001)) == nil)
     }
 
-    @Test("what commits late is found: a claim that finds nothing where it began, or began late, has the start looked at")
+    @Test("a claim that began beyond the start has that looked at, though nobody rings any more")
     func late() {
         var position = ClaimPosition()
-        position.advance(from: .start, to: Cursor(priority: 0, id: 9), isFull: true, began: zero, now: zero)
-        let next = zero + .milliseconds(1)
-        #expect(position.wait(at: next) == nil)
-        let cursor = position.begin(at: next)
-        #expect(cursor == Cursor(priority: 0, id: 9))
-        #expect(position.wait(at: next) == .milliseconds(999))
-        position.advance(from: cursor, to: nil, isFull: false, began: next, now: next)
-        #expect(position.wait(at: next) == .milliseconds(4))
-        #expect(position.begin(at: zero + .milliseconds(5)) == .start)
-        #expect(position.wait(at: zero + .milliseconds(5)) == nil)
+        let cursor = Cursor(priority: 0, id: 9)
+        claimed(&position, from: cursor, to: cursor, at: 0)
+        claimed(&position, from: .start, to: cursor, at: 1)
+        #expect(position.wait(at: zero + .milliseconds(3)) == nil)
+        #expect(position.begin(at: zero + .milliseconds(3)) == cursor)
+        #expect(position.wait(at: zero + .milliseconds(3)) == .milliseconds(4))
+        #expect(position.begin(at: zero + .milliseconds(7)) == .start)
+        #expect(position.wait(at: zero + .milliseconds(7)) == nil)
     }
 
-    @Test("new jobs may be more urgent than a backlog of low priority: the start is looked at for them")
-    func urgentBesideBacklog() {
-        for (priority, wait) in [(Int16(0), nil as Duration?), (5, .milliseconds(5))] {
-            var position = ClaimPosition()
-            position.advance(
-                from: .start, to: Cursor(priority: priority, id: 9), isFull: true, began: zero, now: zero)
-            position.newJobs()
-            #expect(position.wait(at: zero) == wait)
+    @Test("the search for the oldest is repeated at once while it finds any, rarely when slow or in vain")
+    func aged() {
+        var position = ClaimPosition()
+        #expect(!position.isAgedDue(at: zero))
+        claimed(&position, from: .start, to: Cursor(priority: 7, id: 9), at: 0)
+        #expect(position.level == 7)
+        #expect(position.isAgedDue(at: zero))
+        position.notedAged(5, took: .milliseconds(3), now: zero)
+        #expect(position.isAgedDue(at: zero))
+        for (count, wait) in [(0, 1000), (5, 300)] {
+            position.notedAged(count, took: .milliseconds(30), now: zero)
+            #expect(!position.isAgedDue(at: zero + .milliseconds(wait - 1)))
+            #expect(position.isAgedDue(at: zero + .milliseconds(wait)))
         }
     }
 
