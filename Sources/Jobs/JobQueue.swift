@@ -72,11 +72,11 @@ package struct JobQueue: Sendable {
         _ jobs: [Kind], requester: JobRequester = JobRequester(id: nil), in transaction: PostgresTransaction
     ) async throws -> [Int64] {
         let handler = try handler(Kind.name)
-        let rows = try jobs.map { job in
+        let args = try jobs.map { job in
             precondition(job.orderKey == nil && job.uniqueKey == nil, "jobs with keys are enqueued one by one")
-            return PostgresJobStore.BulkRow(handler: handler, args: try encode(job))
+            return try encode(job)
         }
-        let ids = try await store.enqueueMany(rows, requester: requester, in: transaction)
+        let ids = try await store.enqueueMany(args, of: handler, requester: requester, in: transaction)
         let queueId = try store.names.queueId(Kind.queue)
         transaction.afterCommit { [wakeups] in await wakeups.ready(queueId, isNew: true) }
         return ids

@@ -14,8 +14,12 @@ extension JobEngine {
             ? state.withLock { $0.lanes.compactMap { $0.position.wait(at: now) }.min() } : nil
         await claimSignal.wait(atMost: min(settings.poll * jitter, max(lookBack ?? settings.poll, .milliseconds(1))))
         state.withLock { $0.lastTurn = .now }
-        try await refreshLimits()
-        while !Task.isCancelled, try await claimRound() {}
+        try await refreshLimits(isBeforeClaim: true)
+        while !Task.isCancelled, try await claimRound() {
+            // A backlog may keep it here for hours.
+            try await refreshLimits(isBeforeClaim: false)
+        }
+        try await refreshLimits(isBeforeClaim: false)
     }
 
     /// How long ago the claim loop last turned; for liveness.

@@ -5,10 +5,11 @@ extension JobEngine {
     /// How old the view of the limits may grow.
     private static let limitsAge: Duration = .seconds(1)
 
-    /// Learns which queues and kinds have limits; at most once a second, whatever the number of claims.
-    func refreshLimits() async throws {
+    /// Learns which queues and kinds have limits; at most once a second, whatever the number of claims. The first time
+    /// before a claim, later on after one: a job that has just come in does not wait for it.
+    func refreshLimits(isBeforeClaim: Bool) async throws {
         let readAt = state.withLock { $0.limitsReadAt }
-        if let readAt, .now - readAt < Self.limitsAge { return }
+        if let readAt, isBeforeClaim || .now - readAt < Self.limitsAge { return }
         let view = try await limits.view(in: database)
         state.withLock { state in
             state.limits = view

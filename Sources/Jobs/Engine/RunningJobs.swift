@@ -50,13 +50,25 @@ final class RunningJobs: Sendable {
             self.runner = runner
             end = held.job.untilDeadline.map { now + $0 }
             deadline = now
-            begin(held.timeout, now: now)
+            time(held.timeout, now: now)
         }
 
-        /// The attempt's time begins.
-        mutating func begin(_ timeout: Duration, now: ContinuousClock.Instant) {
+        /// The attempt's time begins, on a runner. Returns why it is not to begin, if it was told to stop.
+        mutating func begin(_ timeout: Duration, on runner: Int, now: ContinuousClock.Instant) -> StopReason? {
+            self.runner = runner
+            time(timeout, now: now)
+            return stop
+        }
+
+        private mutating func time(_ timeout: Duration, now: ContinuousClock.Instant) {
             isFinal = end.map { $0 < now + timeout } ?? false
             deadline = min(now + timeout, end ?? now + timeout)
+        }
+
+        /// Too late to stop it. Returns why it was told to, if it was.
+        mutating func finish() -> StopReason? {
+            isFinishing = true
+            return stop
         }
     }
     private struct Runner {
@@ -213,9 +225,7 @@ final class RunningJobs: Sendable {
             let id = held.job.attemptId
             state.waitingSince = now
             state.runners[runner]?.attempt = id
-            state.entries[id]?.runner = runner
-            state.entries[id]?.begin(held.timeout, now: now)
-            return Turn(job: held.job, stop: state.entries[id]?.stop)
+            return Turn(job: held.job, stop: state.entries[id]?.begin(held.timeout, on: runner, now: now))
         }
     }
 
@@ -245,8 +255,7 @@ final class RunningJobs: Sendable {
     func finishing(_ id: AttemptId, took: Duration) -> StopReason? {
         state.withLock { state in
             state.pace.note(took)
-            state.entries[id]?.isFinishing = true
-            return state.entries[id]?.stop
+            return state.entries[id]?.finish()
         }
     }
 

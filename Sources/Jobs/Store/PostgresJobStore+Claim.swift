@@ -9,23 +9,52 @@ struct JobLane: Hashable, Sendable {
 }
 
 /// A job that this worker now holds.
-struct ClaimedJob: Sendable {
-    var id: Int64
-    var token: Int64
-    var attempt: Int
-    var maxAttempts: Int
-    var priority: Int16
-    var queueId: Int16
-    var kindId: Int16
-    var upstream: Int16
-    var orderKey: String?
-    var requester: JobRequester
+///
+/// A reference: it goes through many hands, and its texts would be retained in each.
+final class ClaimedJob: Sendable {
+    let id: Int64
+    let token: Int64
+    let attempt: Int
+    let maxAttempts: Int
+    let priority: Int16
+    let queueId: Int16
+    let kindId: Int16
+    let upstream: Int16
+    let orderKey: String?
+    let requester: JobRequester
     /// When it was to begin, on the database's clock.
-    var dueAt: Date
+    let dueAt: Date
     /// Negative when the deadline has passed; nil without one.
-    var untilDeadline: Duration?
+    let untilDeadline: Duration?
     /// JSON.
-    var args: Data
+    let args: Data
+
+    /// From a row of ``PostgresJobStore``'s columns of claimed jobs, by position.
+    init(_ row: PostgresRow) throws {
+        id = try row.int64(0)
+        token = try row.int64(1)
+        attempt = Int(try row.int16(2))
+        maxAttempts = Int(try row.int16(3))
+        priority = try row.int16(4)
+        queueId = try row.int16(5)
+        kindId = try row.int16(6)
+        upstream = try row.int16(7)
+        orderKey = try row.optionalString(8)
+        requester = JobRequester(id: try row.optionalString(9), requestId: try row.optionalString(10))
+        dueAt = try row.date(11)
+        untilDeadline = try row.optionalDouble(12).map { .seconds($0) }
+        args = try row.data(13)
+    }
+
+    /// One of no order and no deadline.
+    init(id: Int64, token: Int64, args: Data) {
+        self.id = id
+        self.token = token
+        self.args = args
+        (attempt, maxAttempts, priority) = (1, 1, 0)
+        (queueId, kindId, upstream) = (1, 1, 0)
+        (orderKey, requester, dueAt, untilDeadline) = (nil, JobRequester(id: nil), .distantPast, nil)
+    }
 
     var attemptId: AttemptId { AttemptId(id: id, token: token) }
 }
@@ -152,7 +181,7 @@ extension PostgresJobStore {
         return try claimed(rows)
     }
 
-    /// Read by position in ``claimed(_:)-(PostgresRow)``.
+    /// Read by position in ``ClaimedJob``.
     private static var claimedColumns: StaticString {
         """
         returning id, token, attempt, max_attempts, priority, queue_id, kind_id, upstream, order_key, requester_id,
@@ -167,13 +196,5 @@ extension PostgresJobStore {
         return jobs
     }
 
-    func claimed(_ row: PostgresRow) throws -> ClaimedJob {
-        ClaimedJob(
-            id: try row.int64(0), token: try row.int64(1), attempt: Int(try row.int16(2)),
-            maxAttempts: Int(try row.int16(3)), priority: try row.int16(4), queueId: try row.int16(5),
-            kindId: try row.int16(6), upstream: try row.int16(7), orderKey: try row.optionalString(8),
-            requester: JobRequester(id: try row.optionalString(9), requestId: try row.optionalString(10)),
-            dueAt: try row.date(11), untilDeadline: try row.optionalDouble(12).map { .seconds($0) },
-            args: try row.data(13))
-    }
+    func claimed(_ row: PostgresRow) throws -> ClaimedJob { try ClaimedJob(row) }
 }

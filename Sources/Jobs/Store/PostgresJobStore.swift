@@ -92,24 +92,18 @@ package struct PostgresJobStore: Sendable {
         return try rows.map { try $0.int64(0) }
     }
 
-    struct BulkRow: Sendable {
-        var handler: JobHandler
-        var args: String
-    }
-
-    /// Puts in many jobs without keys, in one statement. Ids come in the order of the rows.
-    func enqueueMany(_ rows: [BulkRow], requester: JobRequester, in executor: any PostgresExecutor) async throws
-        -> [Int64]
-    {
+    /// Puts in many jobs of one kind without keys, in one statement. Ids come in the order of the parameters: a scan of
+    /// one array gives its elements in order, and an insert numbers its rows as they come.
+    func enqueueMany(
+        _ args: [String], of handler: JobHandler, requester: JobRequester, in executor: any PostgresExecutor
+    ) async throws -> [Int64] {
         let result = try await executor.query(
             """
             insert into jobs (queue_id, kind_id, upstream, max_attempts, requester_id, request_id, args)
-            select q, k, u, m, \(requester.id), \(requester.requestId), a::jsonb
-            from unnest(
-                \(try rows.map { try names.queueId($0.handler.queue) }), \(try rows.map { try names.kindId($0.handler.name) }),
-                \(rows.map { $0.handler.upstream?.code ?? 0 }),
-                \(rows.map { Int16(clamping: $0.handler.retry.maxAttempts) }), \(rows.map(\.args))::text[]
-            ) with ordinality as t (q, k, u, m, a, n) order by n
+            select \(try names.queueId(handler.queue)), \(try names.kindId(handler.name)),
+                \(handler.upstream?.code ?? 0), \(Int16(clamping: handler.retry.maxAttempts)), \(requester.id),
+                \(requester.requestId), a::jsonb
+            from unnest(\(args)::text[]) as t (a)
             returning id
             """)
         return try result.map { try $0.int64(0) }

@@ -149,8 +149,8 @@ struct BenchCompareCommand: AsyncParsableCommand {
         let drain = try await runs.drain(jobs: jobs, workers: workers)
         let bareSteady = try await runs.bareSteady(jobs: steadyJobs, batch: 1000, claim: 500)
         let steady = try await runs.steady(jobs: steadyJobs, workers: workers, batch: 1000)
-        let bareMany = try await runs.bareEnqueue(jobs: jobs, connections: 2, batch: 1000)
-        let many = try await runs.enqueue(.many, jobs: jobs, callers: 2, batch: 1000)
+        let bareMany = try await runs.bareEnqueue(jobs: jobs, connections: 4, batch: 1000)
+        let many = try await runs.enqueue(.many, jobs: jobs, callers: 4, batch: 1000)
         let bareSingle = try await runs.bareEnqueue(jobs: singles, connections: 32, batch: 1)
         let single = try await runs.enqueue(.single, jobs: singles, callers: 32, batch: 1)
         return Round(
