@@ -10,6 +10,7 @@ package struct JobQueue: Sendable {
     let wakeups: JobWakeups
     let ending: JobEnding
     private let inserts: JobInserts
+    private let reader: BatchLoader<Int64, JobSnapshot>
     /// An ending locks the job and then its object, the API the object and then its jobs: one of two that meet is
     /// rolled back by the server and tried again.
     static let retries = 3
@@ -21,6 +22,7 @@ package struct JobQueue: Sendable {
         self.store = PostgresJobStore()
         self.wakeups = JobWakeups(database: database, store: store, logger: logger)
         self.inserts = JobInserts(database: database, store: store, wakeups: wakeups)
+        self.reader = BatchLoader { [store] in try await store.snapshots(jobIds: $0, in: database) }
         self.ending = JobEnding(store: store, catalog: catalog, logger: logger)
         self.logger = logger
     }
@@ -82,14 +84,19 @@ package struct JobQueue: Sendable {
         return ids
     }
 
-    /// The job with its failed attempts and, when it waits, the reason; nil when there is none.
+    /// The job with its failed attempts and, when it waits, the reason; nil when there is none. Callers at the same
+    /// moment share a query; each sees what was committed before it asked.
     package func job(id: Int64) async throws -> JobSnapshot? {
-        try await job(id: id, in: database)
+        try await explained(try await reader.value(for: id), in: database)
     }
 
     /// The same, as the caller's transaction sees it.
     package func job(id: Int64, in executor: any PostgresExecutor) async throws -> JobSnapshot? {
-        guard var snapshot = try await store.snapshot(jobId: id, in: executor) else { return nil }
+        try await explained(try await store.snapshot(jobId: id, in: executor), in: executor)
+    }
+
+    private func explained(_ snapshot: JobSnapshot?, in executor: any PostgresExecutor) async throws -> JobSnapshot? {
+        guard var snapshot else { return nil }
         snapshot.waiting = try await store.waitReasons(of: snapshot, in: executor).first
         return snapshot
     }

@@ -24,7 +24,9 @@ struct Principal: Sendable {
     init(user: User, credential: Credential) {
         self.user = user
         self.credential = credential
-        permissions = user.roles.reduce(into: []) { $0.formUnion($1.permissions) }
+        permissions =
+            user.roles.count == 1
+            ? user.roles[0].permissions : user.roles.reduce(into: []) { $0.formUnion($1.permissions) }
     }
 
     /// The caller's id as job rows and clients spell it.

@@ -34,8 +34,12 @@ enum Permission: String, Sendable, CaseIterable {
 }
 
 extension Role {
+    private static let all = Dictionary(uniqueKeysWithValues: allCases.map { ($0, $0.makePermissions()) })
+
     /// What the role allows. Of several roles each adds its own.
-    var permissions: Set<Permission> {
+    var permissions: Set<Permission> { Self.all[self] ?? [] }
+
+    private func makePermissions() -> Set<Permission> {
         switch self {
         case .admin: Set(Permission.allCases)
         case .adminReadonly:

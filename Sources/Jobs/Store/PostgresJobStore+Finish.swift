@@ -194,17 +194,19 @@ extension PostgresJobStore {
         """
     }
 
-    /// Tells the jobs that waited for these successes; those that wait for nothing more become ready.
+    /// Tells the jobs that waited for these successes; those that wait for nothing more become ready. By their ids, not
+    /// by address: two jobs that one waits for may end at the same time, and the second must see what the first left.
     static func resolveDependents(of ids: [Int64]) -> PostgresQuery {
         """
         with met as (
             delete from job_dependencies d
-            where d.depends_on = any (\(ids)) and not exists (select from jobs j where j.id = d.depends_on)
+            where d.depends_on = any (\(ids)) and (select count(*) from jobs j where j.id = d.depends_on) = 0
             returning d.job_id
         ), counted as (select job_id, count(*)::smallint as n from met group by job_id)
-        update jobs set waits_for = waits_for - n,
-            state = case when state = 5 and waits_for <= n then 0 else state end
-        from counted where jobs.id = counted.job_id
+        update jobs set waits_for = waits_for - (select n from counted where job_id = jobs.id),
+            state = case when state = 5 and waits_for <= (select n from counted where job_id = jobs.id) then 0
+                else state end
+        where id = any (array (select job_id from counted))
         returning jobs.queue_id
         """
     }

@@ -4,23 +4,42 @@ import Shared
 extension PostgresJobStore {
     /// The job as stored, live or ended; nil when there is none. One round trip, two when it has failed attempts.
     func snapshot(jobId: Int64, in executor: any PostgresExecutor) async throws -> JobSnapshot? {
+        try await snapshots(jobIds: [jobId], in: executor)[jobId]
+    }
+
+    /// The same of several jobs, in as many round trips.
+    func snapshots(jobIds: [Int64], in executor: any PostgresExecutor) async throws -> [Int64: JobSnapshot] {
         let results = try await executor.pipeline([
-            "\(unescaped: Self.liveColumns) from jobs where id = \(jobId)",
-            "\(unescaped: Self.endedColumns) from job_dead_letters where id = \(jobId)",
+            "\(unescaped: Self.liveColumns) from jobs where id = any (\(jobIds))",
+            "\(unescaped: Self.endedColumns) from job_dead_letters where id = any (\(jobIds))",
             """
             \(unescaped: Self.endedColumns) from job_history
-            where id = \(jobId) and finished_at > now() - interval '2 days'
+            where id = any (\(jobIds)) and finished_at > now() - interval '2 days'
             """,
         ])
-        var row = results.lazy.compactMap(\.first).first
-        if row == nil {
-            // Rare: only here every partition's index is asked.
-            row = try await executor.query("\(unescaped: Self.endedColumns) from job_history where id = \(jobId)").first
+        var found: [Int64: (snapshot: JobSnapshot, errors: Int)] = [:]
+        // One that ended between two of the statements is in both answers; the first one is as true as the other.
+        func take(_ row: PostgresRow) throws {
+            let one = try decodeSnapshot(row)
+            if found[one.snapshot.id] == nil { found[one.snapshot.id] = one }
         }
-        guard let row else { return nil }
-        var (snapshot, errors) = try decodeSnapshot(row)
-        if errors > 0 { snapshot.attempts = try await attempts(jobId: jobId, since: snapshot.createdAt, in: executor) }
-        return snapshot
+        for row in results.joined() { try take(row) }
+        let missing = jobIds.filter { found[$0] == nil }
+        if !missing.isEmpty {
+            // Rare: only here every partition's index is asked, and for one that was brought back between two of the
+            // statements all the rest once more.
+            let again = try await executor.pipeline([
+                "\(unescaped: Self.endedColumns) from job_history where id = any (\(missing))",
+                "\(unescaped: Self.liveColumns) from jobs where id = any (\(missing))",
+                "\(unescaped: Self.endedColumns) from job_dead_letters where id = any (\(missing))",
+            ])
+            for row in again.joined() { try take(row) }
+        }
+        var snapshots = found.mapValues(\.snapshot)
+        for (id, one) in found where one.errors > 0 {
+            snapshots[id]?.attempts = try await attempts(jobId: id, since: one.snapshot.createdAt, in: executor)
+        }
+        return snapshots
     }
 
     /// Jobs, newest first. Reads at most `filter.limit` rows of each table.
@@ -117,34 +136,31 @@ extension PostgresJobStore {
         """
     }
 
+    /// By position in the columns above, since they are many.
     func decodeSnapshot(_ row: PostgresRow) throws -> (snapshot: JobSnapshot, errors: Int) {
-        let (
-            id, kindId, queueId, upstream, state, attempt, maxAttempts, priority, createdAt, runAt, startedAt,
-            finishedAt,
-            deadlineAt, discardedAt, discardedBy, endedBy, cancel, resourceType, resourceId, requesterId, requestId,
-            parentId, progress, result, errorClass, errorCode, errorMessage, errors
-        ) = try row.decode(
-            Int64.self, Int16.self, Int16.self, Int16.self, Int16.self, Int16.self, Int16.self, Int16.self, Date.self,
-            Date.self, Date?.self, Date?.self, Date?.self, Date?.self, String?.self, String?.self, Bool.self,
-            String?.self, String?.self, String?.self, String?.self, Int64?.self, String?.self, JSONValue?.self,
-            String?.self, String?.self, String?.self, Int16.self)
+        let errors = Int(try row.int16(27))
+        let (resourceType, resourceId) = (try row.optionalString(17), try row.optionalString(18))
+        let (errorClass, errorCode) = (try row.optionalString(24), try row.optionalString(25))
+        let errorMessage = try row.optionalString(26)
         let snapshot = JobSnapshot(
-            id: id, kind: names.kindName(kindId), queue: names.queueName(queueId),
-            upstream: Upstream(code: upstream),
-            state: (StoredState(rawValue: state) ?? .ready).publicState(errors: Int(errors)),
-            attempt: Int(attempt), maxAttempts: Int(maxAttempts), priority: Int(priority), createdAt: createdAt,
-            runAt: runAt, startedAt: startedAt, finishedAt: finishedAt, deadlineAt: deadlineAt,
-            discardedAt: discardedAt,
-            discardedBy: discardedBy, endedBy: endedBy, cancelRequested: cancel,
+            id: try row.int64(0), kind: names.kindName(try row.int16(1)), queue: names.queueName(try row.int16(2)),
+            upstream: Upstream(code: try row.int16(3)),
+            state: (StoredState(rawValue: try row.int16(4)) ?? .ready).publicState(errors: errors),
+            attempt: Int(try row.int16(5)), maxAttempts: Int(try row.int16(6)), priority: Int(try row.int16(7)),
+            createdAt: try row.date(8), runAt: try row.date(9), startedAt: try row.value(10),
+            finishedAt: try row.value(11),
+            deadlineAt: try row.value(12), discardedAt: try row.value(13), discardedBy: try row.optionalString(14),
+            endedBy: try row.optionalString(15), cancelRequested: try row.bool(16),
             resource: resourceType.flatMap { type in resourceId.map { JobResource(type: type, id: $0) } },
-            requester: JobRequester(id: requesterId, requestId: requestId), parentId: parentId,
-            progress: try progress.map { try JSON.decoder.decode(JobProgress.self, from: Data($0.utf8)) },
-            result: result,
+            requester: JobRequester(id: try row.optionalString(19), requestId: try row.optionalString(20)),
+            parentId: try row.value(21),
+            progress: try row.optionalString(22).map { try JSON.decoder.decode(JobProgress.self, from: Data($0.utf8)) },
+            result: try row.value(23),
             error: errorCode.map { code in
                 JobErrorInfo(
                     errorClass: errorClass.flatMap(JobErrorClass.init(rawValue:)) ?? .permanent, code: code,
                     message: errorMessage ?? "")
             })
-        return (snapshot, Int(errors))
+        return (snapshot, errors)
     }
 }

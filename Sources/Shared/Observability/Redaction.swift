@@ -1,3 +1,5 @@
+import Synchronization
+
 /// Keeps secrets out of logs and messages: by the name of a field, and by what a value looks like.
 ///
 /// The second net under `Secret`, for text that comes from elsewhere (an error of a library, a foreign answer).
@@ -17,6 +19,19 @@ package enum Redaction {
     ///
     /// Counts (`max_tokens`) and identifiers (`api_key_id`) are none.
     package static func isSecretName(_ name: String) -> Bool {
+        if let known = names.withLock({ $0[name] }) { return known }
+        let isSecret = spellsSecret(name)
+        names.withLock { names in
+            if names.count < namesLimit { names[name] = isSecret }
+        }
+        return isSecret
+    }
+
+    /// What is known of names: a log asks for the same few at each line.
+    private static let names = Mutex<[String: Bool]>([:])
+    private static let namesLimit = 1000
+
+    private static func spellsSecret(_ name: String) -> Bool {
         let words = words(of: name)
         if words.contains(where: secretWords.contains) || words.joined() == "apikey" { return true }
         guard let last = words.last else { return false }

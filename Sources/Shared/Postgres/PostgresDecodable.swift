@@ -175,9 +175,9 @@ extension Data: PostgresDecodable {
 extension JSONValue: PostgresDecodable {
     /// From json and jsonb.
     package static func postgresDecode(_ cell: PostgresCell) throws(PostgresError) -> JSONValue {
-        let document = Data(try cell.array(from: try cell.jsonStart(expected: "JSONValue")))
+        let document = try cell.array(from: try cell.jsonStart(expected: "JSONValue"))
         do {
-            return try JSON.decoder.decode(JSONValue.self, from: document)
+            return try JSONParser.parse(document, depthLimit: 512)
         } catch {
             throw cell.malformed("it is not JSON that can be represented")
         }

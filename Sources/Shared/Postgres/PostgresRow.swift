@@ -137,6 +137,11 @@ extension PostgresRow {
     /// A json or jsonb document as its bytes, or the bytes of a bytea.
     package func data(_ column: Int) throws(PostgresError) -> Data { try Data.postgresDecode(cell(column)) }
 
+    /// Any other value, of the type that is asked for.
+    package func value<T: PostgresDecodable>(_ column: Int) throws(PostgresError) -> T {
+        try T.postgresDecode(try cell(column))
+    }
+
     private func cell(_ column: Int) throws(PostgresError) -> PostgresCell {
         guard column < result.columnCount else {
             throw PostgresError(.decode, "column \(column + 1) was asked for, the result has \(result.columnCount)")

@@ -1,8 +1,7 @@
 import Synchronization
 import Testing
 
-@testable import API
-@testable import Jobs
+@testable import Shared
 
 @Suite("Batch loader", .timeLimit(.minutes(10)))
 struct BatchLoaderTests {

@@ -185,3 +185,16 @@ struct FenceTests {
         ClaimedJob(id: 7, token: token, args: Data("{}".utf8))
     }
 }
+
+extension EngineHarness {
+    /// Lets the leases of all workers run out on the database's clock.
+    func expireWorkers() async throws {
+        try await client.query("update job_workers set lease_until = now() - interval '1 second' where state in (0, 1)")
+    }
+
+    /// How many statements of this database wait for a lock.
+    func waitingForLocks() async throws -> Int {
+        try await count(
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+    }
+}

@@ -30,6 +30,8 @@ struct ExplainedPlan: Sendable {
         var type: String
         var relation: String?
         var index: String?
+        /// Whether it looks rows up in its index instead of walking all of it.
+        var isLookup = false
     }
 
     var sql: String
@@ -52,7 +54,9 @@ struct ExplainedPlan: Sendable {
     private mutating func collect(_ plan: JSONValue, isBelowChange: Bool) {
         let type = plan["Node Type"]?.stringValue ?? ""
         nodes.append(
-            Node(type: type, relation: plan["Relation Name"]?.stringValue, index: plan["Index Name"]?.stringValue))
+            Node(
+                type: type, relation: plan["Relation Name"]?.stringValue, index: plan["Index Name"]?.stringValue,
+                isLookup: plan["Index Cond"] != nil))
         if isBelowChange { searchBuffers = max(searchBuffers, Self.buffers(plan)) }
         for child in plan["Plans"]?.arrayValue ?? [] {
             collect(child, isBelowChange: isBelowChange || type == "ModifyTable")

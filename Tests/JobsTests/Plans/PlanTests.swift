@@ -94,6 +94,42 @@ struct PlanTests {
         }
     }
 
+    @Test("statistics of a moment at which the table held only dead entries let no end of a job read all of it")
+    func quietMoment() async throws {
+        try await withTestDatabase { database in
+            let harness = try await EngineHarness(database)
+            let scene = try await PlanScene(harness)
+            try await harness.client.withConnection { reader in
+                // An old transaction: what goes now stays in the table and its indexes.
+                try await reader.query("begin isolation level repeatable read")
+                try await reader.query("select 1 from jobs limit 1")
+                for _ in 0..<5 {
+                    let jobs = (0..<2000).map { _ in NoOpJob() }
+                    try await harness.client.withTransaction { _ = try await harness.queue.enqueueMany(jobs, in: $0) }
+                }
+                try await harness.client.query("delete from jobs")
+                try await scene.addWork()
+                try await harness.client.maintain("vacuum analyze jobs", timeout: .seconds(60))
+                let (plans, _) = try await scene.explain(.engine) { explainer in
+                    let jobs = try await Self.claimed(scene, explainer)
+                    let store = harness.store
+                    _ = try await store.stillOwned(jobs.map(\.attemptId), in: explainer)
+                    #expect(
+                        try await store.finishPlain(Self.finished(Array(jobs[..<20])), in: explainer).done.count == 20)
+                    #expect(
+                        try await store.finishOrdered(Self.finished(Array(jobs[20..<40])), in: explainer).done.count
+                            == 20)
+                    #expect(try await store.putBack(Self.again(Array(jobs[40...])), in: explainer).done.count == 20)
+                }
+                for plan in plans {
+                    let walked = plan.nodes.filter { $0.index == "jobs_pkey" && !$0.isLookup }
+                    #expect(walked.isEmpty, "\(plan.sql.prefix(60)) walks all of the table's primary key")
+                }
+                try await reader.query("rollback")
+            }
+        }
+    }
+
     // MARK: The statements
 
     private static func claim(_ scene: PlanScene, _ upstream: Upstream?, limit: Int) throws -> PostgresQuery {

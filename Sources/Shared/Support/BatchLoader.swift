@@ -5,8 +5,8 @@ import Synchronization
 /// While a query runs, further callers gather for the next one; a caller never joins a query that started before it
 /// asked, so it sees everything committed before. With no query running a call starts at once: idle latency is one
 /// round trip, and under load the number of queries stays bounded by `concurrency`.
-final class BatchLoader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
-    typealias Load = @Sendable (_ keys: [Key]) async throws -> [Key: Value]
+package final class BatchLoader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
+    package typealias Load = @Sendable (_ keys: [Key]) async throws -> [Key: Value]
 
     private struct State {
         var waiting: [Key: [CheckedContinuation<Value?, any Error>]] = [:]
@@ -22,19 +22,19 @@ final class BatchLoader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     ///   - concurrency: queries in flight at most.
     ///   - batchLimit: keys per query at most.
     ///   - load: the query; keys that have no value are absent from its answer.
-    init(concurrency: Int = 2, batchLimit: Int = 500, load: @escaping Load) {
+    package init(concurrency: Int = 2, batchLimit: Int = 500, load: @escaping Load) {
         self.concurrency = concurrency
         self.batchLimit = batchLimit
         self.load = load
     }
 
     /// Callers whose query has not started.
-    var waitingCount: Int {
+    package var waitingCount: Int {
         state.withLock { $0.waiting.values.reduce(0) { $0 + $1.count } }
     }
 
     /// The value of `key`, nil when it has none. Throws what the query throws.
-    func value(for key: Key) async throws -> Value? {
+    package func value(for key: Key) async throws -> Value? {
         try await withCheckedThrowingContinuation { continuation in
             let mayStart = state.withLock { state in
                 state.waiting[key, default: []].append(continuation)

@@ -1,35 +1,41 @@
-import Shared
-
 /// Why a text is no JSON, and where.
-struct JSONSyntaxError: Error, Equatable {
+package struct JSONSyntaxError: Error, Equatable {
     /// Bytes before the fault.
-    let offset: Int
+    package let offset: Int
     /// What is wrong there, as the end of a sentence.
-    let reason: String
+    package let reason: String
 }
 
-/// Reads a request body (RFC 8259) in one pass.
+/// Reads a document (RFC 8259), such as a request body, in one pass.
 ///
 /// Stricter than the coder where the database is: no NUL characters, which it cannot store; no unpaired surrogates;
 /// no numbers beyond a double; a bounded depth. Of equal keys the last one counts.
-struct JSONParser {
-    private static let depthLimit = 32
+package struct JSONParser {
+    /// How deep a document from outside may be.
+    private static let depthOfBodies = 32
 
     private let bytes: [UInt8]
     private var index = 0
+    private let depthLimit: Int
     private var depth = 0
 
     /// Parses one document. Throws `JSONSyntaxError`.
-    static func parse(_ bytes: [UInt8]) throws(JSONSyntaxError) -> JSONValue {
-        var parser = JSONParser(bytes: bytes)
+    package static func parse(_ bytes: [UInt8]) throws(JSONSyntaxError) -> JSONValue {
+        try parse(bytes, depthLimit: depthOfBodies)
+    }
+
+    /// The same with another limit of depth.
+    package static func parse(_ bytes: [UInt8], depthLimit: Int) throws(JSONSyntaxError) -> JSONValue {
+        var parser = JSONParser(bytes: bytes, depthLimit: depthLimit)
         let value = try parser.value()
         parser.skipSpace()
         guard parser.index == bytes.count else { throw parser.error("there is more text after the value") }
         return value
     }
 
-    private init(bytes: [UInt8]) {
+    private init(bytes: [UInt8], depthLimit: Int) {
         self.bytes = bytes
+        self.depthLimit = depthLimit
     }
 
     private func error(_ reason: String) -> JSONSyntaxError {
@@ -76,7 +82,7 @@ struct JSONParser {
     private mutating func descend() throws(JSONSyntaxError) {
         index += 1
         depth += 1
-        guard depth <= Self.depthLimit else { throw error("it is nested more than \(Self.depthLimit) levels deep") }
+        guard depth <= depthLimit else { throw error("it is nested more than \(depthLimit) levels deep") }
     }
 
     private mutating func object() throws(JSONSyntaxError) -> JSONValue {
