@@ -121,7 +121,14 @@ import Testing
                 settings.leaseTimeout = .milliseconds(700)
                 settings.statementTimeout = .milliseconds(300)
                 let client = PostgresClient(settings: settings, logger: .init(label: "test"))
-                #expect(try await client.value("select 1", as: Int.self) == 1)
+                // Its limits are short: the first connection of a busy machine may miss them.
+                try await eventually("the client works") {
+                    do {
+                        return try await client.value("select 1", as: Int.self) == 1
+                    } catch let error as PostgresError where error.code == .timeout || error.code == .connection {
+                        return false
+                    }
+                }
 
                 // The peer's kernel still answers, so neither a connection nor its loss tells anything.
                 pooler.suspend()
