@@ -37,6 +37,10 @@ struct DatabaseOperator: Operator {
         return job
     }
 
+    func explain(_ id: Int64) async throws -> JobExplanation {
+        try await administration.queue.explain(id: id)
+    }
+
     func statistics() async throws -> JobStatistics { try await administration.statistics() }
 
     func retry(_ id: Int64) async throws {

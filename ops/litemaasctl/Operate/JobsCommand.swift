@@ -128,26 +128,32 @@ struct JobsExplainCommand: AsyncParsableCommand {
         var jobId: JobNumber
         var state: JobState
         var explanation: [String]
-        var waiting: JobReport.Waiting?
+        /// Everything that stands in its way, the most telling first.
+        var reasons: [JobExplanation.Reason]
+        /// Ready jobs that come before it; at least so many when there are ten thousand.
+        var ahead: Int?
         var breaker: BreakerReport?
     }
 
     func run() async throws {
         let explanation = try await options.act { way in
             let job = try await way.job(id)
+            let found = try await way.explain(id)
             var breaker: BreakerReport?
-            if job.waiting?.reason == JobWaitReason.Code.breakerOpen.rawValue {
+            if found.reasons.contains(where: { $0.code == JobWaitReason.Code.breakerOpen.rawValue }) {
                 breaker = try await way.breakers().first { $0.name == job.upstream }
             }
             return Explanation(
-                jobId: job.id, state: job.state, explanation: Self.sentences(job, breaker), waiting: job.waiting,
-                breaker: breaker)
+                jobId: job.id, state: job.state, explanation: Self.sentences(job, found, breaker),
+                reasons: found.reasons, ahead: found.ahead, breaker: breaker)
         }
         if options.output.json { return try Console.printJSON(explanation) }
         Console.print(explanation.explanation.joined(separator: "\n"))
     }
 
-    private static func sentences(_ job: JobReport, _ breaker: BreakerReport?) -> [String] {
+    private static func sentences(
+        _ job: JobReport, _ found: JobExplanation, _ breaker: BreakerReport?
+    ) -> [String] {
         var lines = ["Job \(job.id) (\(job.kind)) is \(job.state.rawValue), at attempt \(job.attempt)."]
         if let worker = job.worker {
             lines.append(
@@ -156,13 +162,17 @@ struct JobsExplainCommand: AsyncParsableCommand {
         }
         if job.cancelRequested == true { lines.append("It was asked to stop.") }
         if let error = job.error { lines.append("Its last error: \(error.code): \(error.message)") }
-        if let waiting = job.waiting {
-            lines.append(waiting.message)
-            if let ids = waiting.jobIds, !ids.isEmpty {
-                lines.append("Before it: \(ids.prefix(10).map(\.description).joined(separator: ", ")).")
+        for reason in found.reasons {
+            lines.append(reason.message)
+            if let by = reason.by { lines.append("  By \(by).") }
+            if !reason.jobIds.isEmpty {
+                lines.append("  Before it: \(reason.jobIds.prefix(10).map(\.description).joined(separator: ", ")).")
             }
-            if let until = waiting.until { lines.append("That may change at \(Words.time(until) ?? "").") }
-            lines.append("→ \(remedy(job, waiting))")
+            if let until = reason.until { lines.append("  That may change at \(Words.time(until) ?? "").") }
+            lines.append("  → \(remedy(job, reason))")
+        }
+        if let ahead = found.ahead, ahead > 0 {
+            lines.append("\(found.aheadIsAtLeast ? "At least " : "")\(ahead) ready jobs come before it in \(job.queue).")
         }
         if let breaker { lines.append(contentsOf: BreakersCommand.sentences(breaker)) }
         if job.state == .failed, job.discardedAt == nil {
@@ -171,13 +181,14 @@ struct JobsExplainCommand: AsyncParsableCommand {
         return lines
     }
 
-    private static func remedy(_ job: JobReport, _ waiting: JobReport.Waiting) -> String {
-        switch JobWaitReason.Code(rawValue: waiting.reason) {
+    private static func remedy(_ job: JobReport, _ reason: JobExplanation.Reason) -> String {
+        switch JobWaitReason.Code(rawValue: reason.code) {
         case .dueLater: "litemaasctl jobs retry \(job.id) makes it due now."
         case .behindJob:
-            "litemaasctl jobs explain \(waiting.jobIds?.first?.description ?? "ID") tells about the one before it."
+            "litemaasctl jobs explain \(reason.jobIds.first?.description ?? "ID") tells about the one before it."
         case .waitingForJobs:
-            "It starts by itself when they have succeeded: litemaasctl jobs explain \(waiting.jobIds?.first?.description ?? "ID")"
+            "It starts by itself when they have succeeded: "
+                + "litemaasctl jobs explain \(reason.jobIds.first?.description ?? "ID")"
         case .queuePaused: "litemaasctl queues resume \(job.queue)"
         case .breakerOpen: "It starts by itself when LiteLLM answers again; it has lost no attempt by waiting."
         case .noWorker: "Start a worker whose WORKER_QUEUES is empty or names \(job.queue)."

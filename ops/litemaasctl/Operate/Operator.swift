@@ -6,6 +6,7 @@ import Shared
 protocol Operator: Sendable {
     func jobs(_ query: JobQuery, cursor: String?, limit: Int) async throws -> JobPage
     func job(_ id: Int64) async throws -> JobReport
+    func explain(_ id: Int64) async throws -> JobExplanation
     func statistics() async throws -> JobStatistics
     func retry(_ id: Int64) async throws
     func cancel(_ id: Int64, force: Bool, reason: String?) async throws

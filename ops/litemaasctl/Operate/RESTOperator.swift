@@ -25,6 +25,8 @@ struct RESTOperator: Operator {
 
     func job(_ id: Int64) async throws -> JobReport { try await send(.get, "/jobs/\(id)") }
 
+    func explain(_ id: Int64) async throws -> JobExplanation { try await send(.get, "/jobs/\(id)/explain") }
+
     func statistics() async throws -> JobStatistics { try await send(.get, "/jobs/stats") }
 
     func retry(_ id: Int64) async throws { try await change(id, "retry", [:]) }
