@@ -172,7 +172,8 @@ struct JobsExplainCommand: AsyncParsableCommand {
             lines.append("  → \(remedy(job, reason))")
         }
         if let ahead = found.ahead, ahead > 0 {
-            lines.append("\(found.aheadIsAtLeast ? "At least " : "")\(ahead) ready jobs come before it in \(job.queue).")
+            let least = found.aheadIsAtLeast ? "At least " : ""
+            lines.append("\(least)\(ahead) ready jobs come before it in \(job.queue).")
         }
         if let breaker { lines.append(contentsOf: BreakersCommand.sentences(breaker)) }
         if job.state == .failed, job.discardedAt == nil {
