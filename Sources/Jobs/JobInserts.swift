@@ -64,11 +64,16 @@ final class JobInserts: Sendable {
                 waiting.continuation.resume(
                     returning: EnqueuedJob(id: id, coalesced: false, state: .ready, superseded: []))
             }
-        } catch let error as PostgresError where batch.count > 1 && [.server, .encode].contains(error.code) {
+        } catch let error as PostgresError where batch.count > 1 && error.refusesRow {
             // One of them is at fault and nothing was stored: each gets its own answer.
             for waiting in batch { await send([waiting]) }
         } catch {
             for waiting in batch { waiting.continuation.resume(throwing: error) }
         }
     }
+}
+
+extension PostgresError {
+    /// Whether the statement failed on its values, or on what the tables hold.
+    fileprivate var refusesRow: Bool { refusesValue || sqlState?.hasPrefix("23") == true }
 }

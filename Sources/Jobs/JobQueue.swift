@@ -87,7 +87,12 @@ package struct JobQueue: Sendable {
     /// The job with its failed attempts and, when it waits, the reason; nil when there is none. Callers at the same
     /// moment share a query; each sees what was committed before it asked.
     package func job(id: Int64) async throws -> JobSnapshot? {
-        try await explained(try await reader.value(for: id), in: database)
+        do {
+            return try await explained(try await reader.value(for: id), in: database)
+        } catch let error as PostgresError where error.code == .decode {
+            // One that cannot be read must not hide the others of its batch.
+            return try await job(id: id, in: database)
+        }
     }
 
     /// The same, as the caller's transaction sees it.

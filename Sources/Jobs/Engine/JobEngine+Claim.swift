@@ -7,12 +7,8 @@ extension JobEngine {
     /// One turn of the claim loop: waits for a ring or the poll, then claims as long as there is work and room.
     func claimOnRing() async throws {
         let jitter = 0.9 + 0.2 * Double.random(in: 0..<1)
-        let now = ContinuousClock.now
-        // Without room the next end rings.
-        let lookBack =
-            running.free(isReserved: false) > 0
-            ? state.withLock { $0.lanes.compactMap { $0.position.wait(at: now) }.min() } : nil
-        await claimSignal.wait(atMost: min(settings.poll * jitter, max(lookBack ?? settings.poll, .milliseconds(1))))
+        let look = nextLook(at: .now) ?? settings.poll
+        await claimSignal.wait(atMost: min(settings.poll * jitter, max(look, .milliseconds(1))))
         state.withLock { $0.lastTurn = .now }
         try await refreshLimits(isBeforeClaim: true)
         while !Task.isCancelled, try await claimRound() {
@@ -20,6 +16,15 @@ extension JobEngine {
             try await refreshLimits(isBeforeClaim: false)
         }
         try await refreshLimits(isBeforeClaim: false)
+    }
+
+    /// How long until the start of some lane has to be looked at; nil when there is no need, or nothing can be claimed
+    /// there now: then the next end rings.
+    private func nextLook(at now: ContinuousClock.Instant) -> Duration? {
+        let (lanes, mayClaim) = state.withLock { ($0.lanes, !$0.isDraining && !$0.isResting) }
+        guard mayClaim, lease.remaining > .zero else { return nil }
+        return wantedClaims(lanes).wanted.filter { !isLimited(lanes[$0.index]) }
+            .compactMap { lanes[$0.index].position.wait(at: now) }.min()
     }
 
     /// How long ago the claim loop last turned; for liveness.
@@ -54,7 +59,7 @@ extension JobEngine {
         guard !isDraining, lease.remaining > .zero else { return false }
         try await adoptUncertain()
         guard !isResting else { return false }
-        let wanted = wantedClaims(lanes)
+        let (wanted, isShort) = wantedClaims(lanes)
         var isMore = false
         for (index, limit) in wanted where isLimited(lanes[index]) {
             if try await claimLimited(lanes[index], limit: limit, workerId: workerId) { isMore = true }
@@ -62,7 +67,7 @@ extension JobEngine {
         let began = ContinuousClock.now
         let parts = wanted.filter { !isLimited(lanes[$0.index]) }
             .flatMap { split(lanes[$0.index], index: $0.index, limit: $0.limit, workerId: workerId, at: began) }
-        guard !parts.isEmpty else { return isMore }
+        guard !parts.isEmpty else { return passesOn(isShort: isShort, found: 0) || isMore }
 
         let results: [PostgresRows]
         do {
@@ -95,7 +100,21 @@ extension JobEngine {
         if state.withLock({ $0.workerId }) != workerId {
             for job in claimed { running.stop(job.attemptId, reason: .leaseLost) }
         }
-        return isMore
+        return passesOn(isShort: isShort, found: claimed.count) || isMore
+    }
+
+    /// Lets another lane come first in the next round. Returns whether that is to follow at once: this one found nothing,
+    /// and there was not room for every lane.
+    private func passesOn(isShort: Bool, found: Int) -> Bool {
+        state.withLock { state in
+            state.firstLane &+= 1
+            state.vainRounds = isShort && found == 0 ? state.vainRounds + 1 : 0
+            guard state.vainRounds > 0, state.vainRounds < state.lanes.count else {
+                state.vainRounds = 0
+                return false
+            }
+            return true
+        }
     }
 
     private struct ClaimPart {
@@ -164,14 +183,27 @@ extension JobEngine {
 
     /// How many jobs to claim from which lane: each an equal part of the room there is. Only jobs that call no upstream
     /// are also claimed ahead of their time: the others' breakers may open any moment.
-    private func wantedClaims(_ lanes: [EngineState.Lane]) -> [(index: Int, limit: Int)] {
+    ///
+    /// Also says whether there is room, but not for each lane.
+    private func wantedClaims(
+        _ lanes: [EngineState.Lane]
+    ) -> (wanted: [(index: Int, limit: Int)], isShort: Bool) {
         var room = running.free(isReserved: false)
         var ahead = max(0, running.freeAhead() - room)
         let mayBeAhead = lanes.map { !$0.isReserved && $0.lane.upstream == 0 && !isLimited($0) }
-        var lanesLeft = lanes.count { !$0.isReserved }
+        let lanesOrdinary = lanes.count { !$0.isReserved }
+        var lanesLeft = lanesOrdinary
         var aheadLeft = mayBeAhead.count { $0 }
+        let isShort = room > 0 && room < lanesLeft
         var wanted: [(index: Int, limit: Int)] = []
-        for (index, lane) in lanes.enumerated() {
+        let firstOrdinary = lanes.count - lanesLeft
+        let firstLane = state.withLock { $0.firstLane }
+        for position in lanes.indices {
+            // Protected lanes come first; the others take turns.
+            let index =
+                position < firstOrdinary
+                ? position : firstOrdinary + (position - firstOrdinary + firstLane) % lanesOrdinary
+            let lane = lanes[index]
             var limit = 0
             if lane.isReserved {
                 limit = running.free(isReserved: true)
@@ -193,14 +225,14 @@ extension JobEngine {
             }
             if limit > 0 { wanted.append((index, min(limit, settings.maxClaim))) }
         }
-        return wanted
+        return (wanted, isShort)
     }
 
     /// Lets claimed jobs run: ordinary ones by the runners, protected ones each by a task of its own.
     func start(_ jobs: [ClaimedJob], isReserved: Bool) {
         guard !jobs.isEmpty else { return }
-        if isReserved, isDraining {
-            // Claimed while the drain began, as below.
+        if isResting || isReserved && isDraining {
+            // Claimed while that began.
             for job in jobs { finished.add(runner.notBegun(job, .shutdown)) }
             return
         }
@@ -209,7 +241,7 @@ extension JobEngine {
             return
         }
         startRunners(running.hold(jobs.map { RunningJobs.Held(job: $0, timeout: limit(of: $0)) }))
-        // Claimed while the drain began.
+        // The same; none of them has begun.
         if isDraining { giveBackWaiting() }
     }
 
@@ -223,7 +255,7 @@ extension JobEngine {
         running.attach(task, to: number)
     }
 
-    private func startRunners(_ numbers: [Int]) {
+    func startRunners(_ numbers: [Int]) {
         for number in numbers {
             let task = Task { await run(number) }
             running.attach(task, to: number)
@@ -234,7 +266,7 @@ extension JobEngine {
     private func run(_ number: Int) async {
         var isSpent = false
         while let turn = running.next(for: number, isSpent: isSpent) {
-            isSpent = await carryOut(turn.job, stop: turn.stop, probed: nil)
+            isSpent = await carryOut(turn.job, stop: turn.stop, probed: nil) || Task.isCancelled
         }
         if isSpent { startRunners(running.missingRunners()) }
     }
@@ -245,8 +277,9 @@ extension JobEngine {
     ) async -> Bool {
         let handler = handler(of: job)
         let startedAt = ContinuousClock.now
+        let isLate = job.untilDeadline.map { $0 <= .zero } ?? false
         let (outcome, wasStopped) =
-            if let stop {
+            if let stop = stop ?? (isLate ? .deadline : nil) {
                 (runner.notBegun(job, stop), true)
             } else {
                 await begin(job, handler, at: startedAt, probed: probed)

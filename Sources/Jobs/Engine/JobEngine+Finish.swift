@@ -127,6 +127,8 @@ extension JobEngine {
 
     private func release(_ outcomes: [JobOutcome]) {
         running.end(outcomes.map(\.attemptId))
+        // Protected jobs may have had the slots that others wait for.
+        startRunners(running.missingRunners())
         claimSignal.ring()
         state.withLock { $0.idleSignal }.ring()
     }

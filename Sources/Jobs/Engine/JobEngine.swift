@@ -231,7 +231,7 @@ package final class JobEngine: Service {
         do {
             // Not a child of a task that may be cancelled already: this write must still happen, within its own limits.
             try await Task { [database, workers] in
-                try await self.flush()
+                while !self.finished.isEmpty { try await self.flush() }
                 try await workers.setState(.stopped, workerId: workerId, in: database)
             }.value
         } catch {
@@ -276,6 +276,10 @@ struct EngineState: Sendable {
     var limitsReadAt: ContinuousClock.Instant?
     /// Counts claims, for the share of old jobs in small ones.
     var claims = 0
+    /// Which of the ordinary lanes comes first in the next round: with less room than lanes not all get some.
+    var firstLane = 0
+    /// How many rounds in turn found nothing and had not room for every lane.
+    var vainRounds = 0
     /// How long the last vacuum took: a long one, under an old transaction that lets it achieve nothing, is rare.
     var vacuumTook: Duration = .zero
 

@@ -21,9 +21,9 @@ struct JobRunner: Sendable {
     ) async -> (outcome: JobOutcome, wasStopped: Bool) {
         guard let handler else {
             // A newer version's kind: another worker may know it.
-            return (again(job, after: .seconds(10), charged: false, error: nil), false)
+            let stop = running.finishing(job.attemptId, took: .now - startedAt)
+            return (again(job, after: .seconds(10), charged: false, error: nil), stop != nil)
         }
-        if let left = job.untilDeadline, left <= .zero { return (ended(job, .failed, .deadlineExceeded), false) }
         do {
             let result = try await handler.run(job.args, context(job, handler, probed))
             let stop = running.finishing(job.attemptId, took: .now - startedAt)

@@ -25,6 +25,7 @@ final class RunningJobs: Sendable {
     struct Held: Sendable {
         var job: ClaimedJob
         var timeout: Duration
+        var since: ContinuousClock.Instant = .now
     }
     /// What a runner is to carry out; a job that was told to stop while it waited never begins.
     struct Turn: Sendable {
@@ -53,10 +54,13 @@ final class RunningJobs: Sendable {
             time(held.timeout, now: now)
         }
 
-        /// The attempt's time begins, on a runner. Returns why it is not to begin, if it was told to stop.
+        /// The attempt's time begins, on a runner. Returns why it is not to begin: it was told to stop, or waited past
+        /// its deadline.
         mutating func begin(_ timeout: Duration, on runner: Int, now: ContinuousClock.Instant) -> StopReason? {
             self.runner = runner
             time(timeout, now: now)
+            if stop == nil, let end, end <= now { stop = .deadline }
+            isFinishing = stop != nil
             return stop
         }
 
@@ -84,8 +88,6 @@ final class RunningJobs: Sendable {
         var waiting: [Held] = []
         /// Where the first one that waits stands.
         var waitingStart = 0
-        /// When one of them last began.
-        var waitingSince: ContinuousClock.Instant = .now
         var runners: [Int: Runner] = [:]
         var lastRunner = 0
         var ordinaryRunners = 0
@@ -178,7 +180,6 @@ final class RunningJobs: Sendable {
     func hold(_ jobs: [Held]) -> [Int] {
         let now = ContinuousClock.now
         return state.withLock { state in
-            if state.waitingCount == 0 { state.waitingSince = now }
             for held in jobs { state.enter(held, isReserved: false, runner: nil, now: now) }
             state.waiting.append(contentsOf: jobs)
             return newRunners(&state)
@@ -223,7 +224,6 @@ final class RunningJobs: Sendable {
                 return nil
             }
             let id = held.job.attemptId
-            state.waitingSince = now
             state.runners[runner]?.attempt = id
             return Turn(job: held.job, stop: state.entries[id]?.begin(held.timeout, on: runner, now: now))
         }
@@ -235,11 +235,13 @@ final class RunningJobs: Sendable {
     /// From now on no job begins; what waits, or comes in still, is for ``takeWaiting(ifStuckFor:)``.
     func close() { state.withLock { $0.isClosed = true } }
 
-    /// Gives up what has not begun: all of it, or only if none of it began for so long, because the jobs before it
+    /// Gives up what has not begun: all of it, or only if the first has waited for so long, because the jobs before it
     /// take longer than expected and another worker may have room.
     func takeWaiting(ifStuckFor limit: Duration? = nil) -> [ClaimedJob] {
         state.withLock { state in
-            if let limit, .now - state.waitingSince < limit { return [] }
+            if let limit {
+                guard state.waitingCount > 0, .now - state.waiting[state.waitingStart].since >= limit else { return [] }
+            }
             var taken: [ClaimedJob] = []
             while let held = state.popWaiting() { taken.append(held.job) }
             for job in taken { state.entries[job.attemptId]?.isFinishing = true }
@@ -282,7 +284,9 @@ final class RunningJobs: Sendable {
                 return nil
             }
             state.entries[id]?.stop = reason
-            return entry.runner.flatMap { state.runners[$0]?.task }
+            // The runner may be at its next job already.
+            guard let runner = entry.runner.flatMap({ state.runners[$0] }), runner.attempt == id else { return nil }
+            return runner.task
         }
         task?.cancel()
     }

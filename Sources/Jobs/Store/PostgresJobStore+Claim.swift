@@ -46,14 +46,15 @@ final class ClaimedJob: Sendable {
         args = try row.data(13)
     }
 
-    /// One of no order and no deadline.
-    init(id: Int64, token: Int64, args: Data) {
+    /// The first attempt of a plain job.
+    init(id: Int64, token: Int64, untilDeadline: Duration? = nil, args: Data) {
+        self.untilDeadline = untilDeadline
         self.id = id
         self.token = token
         self.args = args
         (attempt, maxAttempts, priority) = (1, 1, 0)
         (queueId, kindId, upstream) = (1, 1, 0)
-        (orderKey, requester, dueAt, untilDeadline) = (nil, JobRequester(id: nil), .distantPast, nil)
+        (orderKey, requester, dueAt) = (nil, JobRequester(id: nil), .distantPast)
     }
 
     var attemptId: AttemptId { AttemptId(id: id, token: token) }

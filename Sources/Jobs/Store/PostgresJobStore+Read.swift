@@ -36,9 +36,8 @@ extension PostgresJobStore {
             for row in again.joined() { try take(row) }
         }
         var snapshots = found.mapValues(\.snapshot)
-        for (id, one) in found where one.errors > 0 {
-            snapshots[id]?.attempts = try await attempts(jobId: id, since: one.snapshot.createdAt, in: executor)
-        }
+        let troubled = found.values.filter { $0.errors > 0 }.map(\.snapshot)
+        for (id, attempts) in try await attempts(of: troubled, in: executor) { snapshots[id]?.attempts = attempts }
         return snapshots
     }
 
@@ -99,22 +98,31 @@ extension PostgresJobStore {
         return try rows.map { try decodeSnapshot($0).snapshot }
     }
 
-    /// The attempts that did not succeed, oldest first.
-    private func attempts(jobId: Int64, since: Date, in executor: any PostgresExecutor) async throws -> [JobAttempt] {
+    /// The attempts that did not succeed, oldest first, at most a hundred of each job.
+    private func attempts(
+        of jobs: [JobSnapshot], in executor: any PostgresExecutor
+    ) async throws -> [Int64: [JobAttempt]] {
+        guard let oldest = jobs.map(\.createdAt).min() else { return [:] }
         let rows = try await executor.query(
             """
-            select attempt, started_at, ended_at, class, code, message, charged from job_attempts
-            where job_id = \(jobId) and ended_at >= \(since) order by ended_at limit 100
+            select a.job_id, a.attempt, a.started_at, a.ended_at, a.class, a.code, a.message, a.charged
+            from unnest(\(jobs.map(\.id))) as j (id) cross join lateral (
+                select * from job_attempts where job_id = j.id and ended_at >= \(oldest)
+                order by ended_at limit 100) as a
+            order by a.ended_at
             """)
-        return try rows.map { row in
-            let (attempt, startedAt, endedAt, errorClass, code, message, charged) = try row.decode(
-                Int16.self, Date?.self, Date.self, String.self, String.self, String.self, Bool.self)
-            return JobAttempt(
-                attempt: Int(attempt), startedAt: startedAt, endedAt: endedAt,
-                error: JobErrorInfo(
-                    errorClass: JobErrorClass(rawValue: errorClass) ?? .retryable, code: code, message: message),
-                charged: charged)
+        var attempts: [Int64: [JobAttempt]] = [:]
+        for row in rows {
+            let (id, attempt, startedAt, endedAt, errorClass, code, message, charged) = try row.decode(
+                Int64.self, Int16.self, Date?.self, Date.self, String.self, String.self, String.self, Bool.self)
+            attempts[id, default: []].append(
+                JobAttempt(
+                    attempt: Int(attempt), startedAt: startedAt, endedAt: endedAt,
+                    error: JobErrorInfo(
+                        errorClass: JobErrorClass(rawValue: errorClass) ?? .retryable, code: code, message: message),
+                    charged: charged))
         }
+        return attempts
     }
 
     static var liveColumns: StaticString {

@@ -1,3 +1,4 @@
+import Foundation
 import Shared
 import TestSupport
 import Testing
@@ -137,6 +138,66 @@ struct AheadTests {
                 #expect(requester == "user-\(args["number"]?.intValue ?? -1)")
             }
             #expect(rows.count == 199)
+        }
+    }
+}
+
+@Suite("Jobs held by a worker")
+struct HeldJobsTests {
+    private func held(_ id: Int64, untilDeadline: Duration? = nil) -> RunningJobs.Held {
+        .init(
+            job: ClaimedJob(id: id, token: 1, untilDeadline: untilDeadline, args: Data("{}".utf8)),
+            timeout: .seconds(60))
+    }
+
+    @Test("telling a job to stop does not stop the one that its runner has come to")
+    func stopsItsOwnOnly() async throws {
+        let running = RunningJobs(capacity: 1, reservedCapacity: 0, maxAhead: 10)
+        let runner = try #require(running.hold([held(1), held(2)]).first)
+        let task = Task { await WakeSignal().wait(atMost: .seconds(600)) }
+        defer { task.cancel() }
+        running.attach(task, to: runner)
+        #expect(running.next(for: runner, isSpent: false)?.job.id == 1)
+        #expect(running.next(for: runner, isSpent: false)?.job.id == 2)
+        running.stop(AttemptId(id: 1, token: 1), reason: .timeout)
+        #expect(!task.isCancelled)
+        running.stop(AttemptId(id: 2, token: 1), reason: .timeout)
+        #expect(task.isCancelled)
+    }
+
+    @Test("a job whose deadline passed while it waited does not begin")
+    func lateWhileWaiting() throws {
+        let running = RunningJobs(capacity: 1, reservedCapacity: 0, maxAhead: 10)
+        let runner = try #require(running.hold([held(1, untilDeadline: .zero), held(2)]).first)
+        #expect(running.next(for: runner, isSpent: false)?.stop == .deadline)
+        let next = try #require(running.next(for: runner, isSpent: false))
+        #expect(next.stop == nil)
+    }
+
+    @Test("jobs that wait get runners when protected jobs leave their slots")
+    func slotsComeBack() throws {
+        let running = RunningJobs(capacity: 1, reservedCapacity: 1, maxAhead: 10)
+        let protected = [held(1), held(2)]
+        for one in protected { _ = running.holdApart(one, isReserved: true) }
+        #expect(running.hold([held(3)]).isEmpty)
+        running.end(protected.map(\.job.attemptId))
+        #expect(running.missingRunners().count == 1)
+    }
+
+    @Test("a worker with less room than lanes serves each of them", .needsDatabase)
+    func oneSlotManyLanes() async throws {
+        try await withTestDatabase { database in
+            let harness = try await EngineHarness(database)
+            var settings = EngineHarness.fastSettings
+            settings.concurrency = 1
+            let stage = Stage()
+            try await harness.running([harness.engine(settings)]) {
+                let ids = [
+                    try await harness.enqueue(UpstreamJob(stage: stage.name, label: "upstream")),
+                    try await harness.enqueue(TestJob(stage, "plain")),
+                ]
+                for id in ids { try await harness.wait(for: id, .succeeded) }
+            }
         }
     }
 }

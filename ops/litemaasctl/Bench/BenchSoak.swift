@@ -14,6 +14,7 @@ struct SoakReport: Encodable, Sendable {
         var startP50Milliseconds: Double
         var startP99Milliseconds: Double
         var mostDeadRows: Int64
+        var deadRowsAtEnd: Int64
         var mostTableMegabytes: Double
         var mostMemoryMegabytes: Double
         /// Jobs that waited when the part ended.
@@ -28,7 +29,7 @@ struct SoakReport: Encodable, Sendable {
         let lines = parts.map { part in
             "\(part.name): \(plain(part.workedPerSecond)) jobs/s worked of \(plain(part.enqueuedPerSecond)) enqueued for "
                 + "\(plain(part.seconds)) s; start p50 \(part.startP50Milliseconds) ms, p99 \(part.startP99Milliseconds) ms; "
-                + "at most \(part.mostDeadRows) dead rows, table \(plain(part.mostTableMegabytes)) MB, "
+                + "at most \(part.mostDeadRows) dead rows, \(part.deadRowsAtEnd) at its end, table \(plain(part.mostTableMegabytes)) MB, "
                 + "memory \(plain(part.mostMemoryMegabytes)) MB; \(part.backlog) waiting at its end"
         }
         return (lines + (broken.isEmpty ? ["every ceiling held"] : broken.map { "FAILS  \($0)" }))
@@ -91,8 +92,10 @@ struct BenchSoakCommand: AsyncParsableCommand {
         if part.workedPerSecond < Double(rate) * 0.98 {
             broken.append("\(part.name): \(plain(part.workedPerSecond)) jobs/s were worked instead of \(rate)")
         }
-        if part.name != "held", part.mostDeadRows > Int64(maxDeadRows) {
-            broken.append("\(part.name): \(part.mostDeadRows) dead rows, the ceiling is \(maxDeadRows)")
+        // What a held transaction kept is there until the first vacuum after it.
+        let dead = part.name == "free" ? part.mostDeadRows : part.deadRowsAtEnd
+        if part.name != "held", dead > Int64(maxDeadRows) {
+            broken.append("\(part.name): \(dead) dead rows, the ceiling is \(maxDeadRows)")
         }
         if part.name == "free", part.mostTableMegabytes > Double(maxTableMegabytes) {
             broken.append(
@@ -116,12 +119,13 @@ struct Soak: Sendable {
         let tally = BenchTally.shared
         _ = tally.takeWaits()
         let (sentBefore, ranBefore, began) = (sent.now, tally.startCount, ContinuousClock.now)
-        var (dead, bytes, backlog, memory) = (Int64(0), Int64(0), Int64(0), 0)
+        var (dead, deadNow, bytes, backlog, memory) = (Int64(0), Int64(0), Int64(0), Int64(0), 0)
         var lastRan = ranBefore
         for second in 1...seconds {
             try await Task.sleep(until: began + .seconds(second))
             let health = try await database.store.health(in: database.client)
             (dead, bytes, backlog) = (max(dead, health.dead), max(bytes, health.bytes), health.ready)
+            deadNow = health.dead
             memory = max(memory, ProcessStatistics.residentBytes() ?? 0)
             let ran = tally.startCount
             Console.error(
@@ -135,6 +139,7 @@ struct Soak: Sendable {
             enqueuedPerSecond: rounded(Double(sent.now - sentBefore) / took, 0),
             workedPerSecond: rounded(Double(tally.startCount - ranBefore) / took, 0),
             startP50Milliseconds: waits.quantile(0.5), startP99Milliseconds: waits.quantile(0.99), mostDeadRows: dead,
+            deadRowsAtEnd: deadNow,
             mostTableMegabytes: rounded(Double(bytes) / 1_048_576, 1),
             mostMemoryMegabytes: rounded(Double(memory) / 1_048_576, 1), backlog: backlog)
     }
