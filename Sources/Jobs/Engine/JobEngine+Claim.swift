@@ -233,6 +233,8 @@ extension JobEngine {
         guard !jobs.isEmpty else { return }
         if isResting || isReserved && isDraining {
             // Claimed while that began.
+            running.holdEnded(
+                jobs.map { RunningJobs.Held(job: $0, timeout: limit(of: $0)) }, isReserved: isReserved)
             for job in jobs { finished.add(runner.notBegun(job, .shutdown)) }
             return
         }

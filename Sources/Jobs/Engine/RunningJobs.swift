@@ -204,6 +204,17 @@ final class RunningJobs: Sendable {
         }
     }
 
+    /// Takes jobs in that go back unbegun: held until that is written, so that nobody here takes them for forgotten.
+    func holdEnded(_ jobs: [Held], isReserved: Bool) {
+        let now = ContinuousClock.now
+        state.withLock { state in
+            for held in jobs {
+                state.enter(held, isReserved: isReserved, runner: nil, now: now)
+                state.entries[held.job.attemptId]?.isFinishing = true
+            }
+        }
+    }
+
     /// Hands a runner's task over; if its job was told to stop meanwhile it is cancelled at once.
     func attach(_ task: Task<Void, Never>, to runner: Int) {
         let isStopped = state.withLock { state in

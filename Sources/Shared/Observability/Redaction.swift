@@ -22,7 +22,7 @@ package enum Redaction {
         if let known = names.withLock({ $0[name] }) { return known }
         let isSecret = spellsSecret(name)
         names.withLock { names in
-            if names.count < namesLimit { names[name] = isSecret }
+            if names.count < namesLimit, name.utf8.count <= longestKept { names[name] = isSecret }
         }
         return isSecret
     }
@@ -30,6 +30,7 @@ package enum Redaction {
     /// What is known of names: a log asks for the same few at each line.
     private static let names = Mutex<[String: Bool]>([:])
     private static let namesLimit = 1000
+    private static let longestKept = 64
 
     private static func spellsSecret(_ name: String) -> Bool {
         let words = words(of: name)

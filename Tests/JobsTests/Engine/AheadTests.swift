@@ -15,6 +15,17 @@ struct AheadTests {
         return settings
     }()
 
+    /// Forty jobs of the stage after so many short ones that they are claimed ahead.
+    private static func enqueueAhead(_ stage: Stage, _ harness: EngineHarness) async throws {
+        try await harness.client.withTransaction {
+            _ = try await harness.queue.enqueueMany((0..<200).map { NoOpJob(number: $0) }, in: $0)
+        }
+        try await harness.expectDrained()
+        try await harness.client.withTransaction {
+            _ = try await harness.queue.enqueueMany((0..<40).map { TestJob(stage, "\($0)") }, in: $0)
+        }
+    }
+
     @Test("short jobs are claimed ahead; what finds no runner in time goes back uncharged and runs later")
     func givesBack() async throws {
         try await withTestDatabase { database in
@@ -22,14 +33,7 @@ struct AheadTests {
             let gate = Gate()
             let stage = Stage { _, _ in try await gate.pass() }
             try await harness.running([harness.engine(Self.settings)]) {
-                // A pace of many short ones.
-                try await database.client.withTransaction {
-                    _ = try await harness.queue.enqueueMany((0..<200).map { NoOpJob(number: $0) }, in: $0)
-                }
-                try await harness.expectDrained()
-                try await database.client.withTransaction {
-                    _ = try await harness.queue.enqueueMany((0..<40).map { TestJob(stage, "\($0)") }, in: $0)
-                }
+                try await Self.enqueueAhead(stage, harness)
                 // Two run and stand at the gate. The rest was held for a moment and is free for other workers again.
                 let isBack = try await eventually {
                     try await harness.count("select count(*) from jobs where state = 1") == 2
@@ -55,13 +59,7 @@ struct AheadTests {
             settings.maxAheadWait = .seconds(60)
             settings.drain = .milliseconds(100)
             try await harness.running([harness.engine(settings)]) {
-                try await database.client.withTransaction {
-                    _ = try await harness.queue.enqueueMany((0..<200).map { NoOpJob(number: $0) }, in: $0)
-                }
-                try await harness.expectDrained()
-                try await database.client.withTransaction {
-                    _ = try await harness.queue.enqueueMany((0..<40).map { TestJob(stage, "\($0)") }, in: $0)
-                }
+                try await Self.enqueueAhead(stage, harness)
                 let isAhead = try await eventually {
                     try await harness.count("select count(*) from jobs where state = 1") > 2
                 }
@@ -182,6 +180,17 @@ struct HeldJobsTests {
         #expect(running.hold([held(3)]).isEmpty)
         running.end(protected.map(\.job.attemptId))
         #expect(running.missingRunners().count == 1)
+    }
+
+    @Test("a job that goes back unbegun is held until that is written, and never told to stop")
+    func unbegun() {
+        let running = RunningJobs(capacity: 1, reservedCapacity: 1, maxAhead: 0)
+        let job = held(1)
+        running.holdEnded([job], isReserved: false)
+        #expect(running.holds(job.job.attemptId) && running.free(isReserved: false) == 0)
+        #expect(running.takeWaiting().isEmpty)
+        running.end([job.job.attemptId])
+        #expect(running.count == 0 && running.free(isReserved: false) == 1)
     }
 
     @Test("a worker with less room than lanes serves each of them", .needsDatabase)
