@@ -58,8 +58,10 @@ final class JobInserts: Sendable {
 
     private func send(_ batch: [Waiting]) async {
         do {
-            let ids = try await store.enqueuePlain(batch.map(\.job), in: database)
-            for queueId in Set(batch.map(\.job.queueId)) { await wakeups.ready(queueId, isNew: true) }
+            let news = ReadyNews(queues: Set(batch.map(\.job.queueId)))
+            let ids = try await store.enqueuePlain(
+                batch.map(\.job), announcing: news, onFailure: wakeups.couldNotSend, in: database)
+            wakeups.tellLocally(news)
             for (waiting, id) in zip(batch, ids) {
                 waiting.continuation.resume(
                     returning: EnqueuedJob(id: id, coalesced: false, state: .ready, superseded: []))

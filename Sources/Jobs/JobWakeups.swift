@@ -73,8 +73,18 @@ final class JobWakeups: Sendable {
     }
 
     private func announce(_ news: ReadyNews) {
-        for listener in localListeners.withLock({ $0 }) { listener(news) }
+        tellLocally(news)
         send { $0.ready.add(news) }
+    }
+
+    /// Tells the engines in this process what others are told by another way.
+    func tellLocally(_ news: ReadyNews) {
+        for listener in localListeners.withLock({ $0 }) { listener(news) }
+    }
+
+    /// A wake-up is lost: the pollers find the work.
+    func couldNotSend(_ error: any Error) {
+        logger.warning("a wake-up could not be sent", metadata: ["error": "\(error)"])
     }
 
     func finished(_ ids: [Int64]) async {
@@ -122,8 +132,7 @@ final class JobWakeups: Sendable {
             do {
                 try await store.announce(ready: batch.ready, finished: batch.finished, in: database)
             } catch {
-                // The pollers find the work; nothing is lost.
-                logger.warning("a wake-up could not be sent", metadata: ["error": "\(error)"])
+                couldNotSend(error)
             }
         }
     }

@@ -76,9 +76,12 @@ package struct PostgresJobStore: Sendable {
         var args: String
     }
 
-    /// Puts in plain jobs in one statement. Ids come in the order of the jobs.
-    func enqueuePlain(_ jobs: [PlainJob], in executor: any PostgresExecutor) async throws -> [Int64] {
-        let rows = try await executor.query(
+    /// Puts in plain jobs in one statement, and announces them after its commit. Ids come in the order of the jobs.
+    func enqueuePlain(
+        _ jobs: [PlainJob], announcing news: ReadyNews, onFailure: @escaping @Sendable (PostgresError) -> Void,
+        in client: PostgresClient
+    ) async throws -> [Int64] {
+        let rows = try await client.query(
             """
             insert into jobs (queue_id, kind_id, upstream, priority, max_attempts, requester_id, request_id, args)
             select q, k, u, p, m, r, i, a::jsonb
@@ -88,7 +91,7 @@ package struct PostgresJobStore: Sendable {
                 \(jobs.map(\.args))::text[]
             ) with ordinality as t (q, k, u, p, m, r, i, a, n) order by n
             returning id
-            """)
+            """, announcing: PostgresAnnouncement(notification(of: news), onFailure: onFailure))
         return try rows.map { try $0.int64(0) }
     }
 
@@ -138,7 +141,7 @@ package struct PostgresJobStore: Sendable {
     func announce(ready: ReadyNews, finished: [Int64], in executor: any PostgresExecutor) async throws {
         var statements: [PostgresQuery] = []
         if !ready.isEmpty {
-            statements.append("select pg_notify(\(JobChannel.ready)::text, \(ready.payload)::text)")
+            statements.append(notification(of: ready))
         }
         // A payload holds at most 8000 bytes; ids have up to 20.
         for part in stride(from: 0, to: finished.count, by: 350) {
@@ -147,6 +150,10 @@ package struct PostgresJobStore: Sendable {
         }
         guard !statements.isEmpty else { return }
         try await executor.pipeline(statements)
+    }
+
+    private func notification(of news: ReadyNews) -> PostgresQuery {
+        "select pg_notify(\(JobChannel.ready)::text, \(news.payload)::text)"
     }
 
     /// Tells a worker, known by its row id, that a job it runs is to end.

@@ -35,6 +35,14 @@ package final class PostgresClient: PostgresExecutor, Service {
         try await run(queries, setUp: settings.transactionSetUp)
     }
 
+    /// Runs one statement and, after its commit, an announcement that travels with it. Returns once the statement is
+    /// committed.
+    package func query(_ query: PostgresQuery, announcing announcement: PostgresAnnouncement) async throws
+        -> PostgresRows
+    {
+        try await run([query], setUp: settings.transactionSetUp, announcement: announcement)[0]
+    }
+
     /// Runs statements in one round trip as one transaction under run-time parameters that hold for it alone.
     ///
     /// This is how planner settings work behind a pooler in transaction mode.
@@ -47,13 +55,15 @@ package final class PostgresClient: PostgresExecutor, Service {
         return try await run(queries, setUp: PostgresSettings.setting(values, isLocal: true))
     }
 
-    private func run(_ queries: [PostgresQuery], setUp: PostgresQuery?) async throws -> [PostgresRows] {
+    private func run(
+        _ queries: [PostgresQuery], setUp: PostgresQuery?, announcement: PostgresAnnouncement? = nil
+    ) async throws -> [PostgresRows] {
         guard !queries.isEmpty else { return [] }
         let work: PostgresRequest.Work =
             if let setUp {
-                .statements([setUp] + queries, hidden: 1)
+                .statements([setUp] + queries, hidden: 1, announcement: announcement)
             } else {
-                .statements(queries)
+                .statements(queries, announcement: announcement)
             }
         let session = try await pool.lease()
         do {

@@ -5,8 +5,11 @@ final class PostgresRequest: Sendable {
     /// What there is to do.
     enum Work: Sendable {
         /// Statements in one round trip. The results of the first `hidden` ones are checked but not returned. The
-        /// opening goes before them unless an earlier request has sent it.
-        case statements([PostgresQuery], hidden: Int = 0, opening: PostgresOpening? = nil)
+        /// opening goes before them unless an earlier request has sent it. The announcement goes behind them, in a
+        /// transaction of its own.
+        case statements(
+            [PostgresQuery], hidden: Int = 0, opening: PostgresOpening? = nil, announcement: PostgresAnnouncement? = nil
+        )
         /// Text of any number of statements, by the simple protocol.
         case script(String)
         /// The start of a COPY; the connection then waits for data.
@@ -33,6 +36,19 @@ final class PostgresOpening: Sendable {
 
     init(_ queries: [PostgresQuery]) {
         self.queries = queries
+    }
+}
+
+/// A statement that goes to the server together with others but runs after their commit, whether they succeed or not,
+/// and on which nobody waits: a notification.
+package struct PostgresAnnouncement: Sendable {
+    let query: PostgresQuery
+    let onFailure: @Sendable (PostgresError) -> Void
+
+    /// - Parameter onFailure: hears, on the event loop, when the statement failed or was given up.
+    package init(_ query: PostgresQuery, onFailure: @escaping @Sendable (PostgresError) -> Void) {
+        self.query = query
+        self.onFailure = onFailure
     }
 }
 

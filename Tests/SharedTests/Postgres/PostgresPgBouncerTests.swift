@@ -59,6 +59,32 @@ import Testing
         }
     }
 
+    @Test func announcementsFollowTheirStatement() async throws {
+        try await withPooledClient { client, _ in
+            let failures = EventRecorder<PostgresError>()
+            try await client.query("create table t (id int)")
+            try await client.query("create table told (id int)")
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for id in 0..<200 {
+                    group.addTask {
+                        _ = try await client.query(
+                            "insert into t values (\(id))",
+                            announcing: PostgresAnnouncement("insert into told select count(*) from t") {
+                                failures.record($0)
+                            })
+                    }
+                }
+                try await group.waitForAll()
+            }
+            try await eventually("all are told") {
+                try await client.value("select count(*) from told", as: Int.self) == 200
+            }
+            let count = try await client.value("select count(*) from t", as: Int.self)
+            #expect(count == 200)
+            #expect(failures.values.isEmpty)
+        }
+    }
+
     @Test func plannerSettingsHoldForEachTransaction() async throws {
         try await withPooledClient { client, db in
             let shown = try await client.value("show enable_seqscan", as: String.self)

@@ -13,7 +13,7 @@ extension PostgresSession {
             continuation.resume(returning: .failure(PostgresCancelReason.task.error(limit: nil)))
             return
         }
-        if case .statements(let queries, _, _) = request.work {
+        if case .statements(let queries, _, _, _) = request.work {
             if let problem = queries.lazy.compactMap(\.parameters.problem).first {
                 continuation.resume(returning: .failure(PostgresError(.encode, problem)))
                 return
@@ -40,8 +40,9 @@ extension PostgresSession {
         guard let connection else { return }
         let wasSent =
             switch request.work {
-            case .statements(let queries, let hidden, let opening):
-                sendStatements(queries, hidden: hidden, opening: opening, on: connection)
+            case .statements(let queries, let hidden, let opening, let announcement):
+                sendStatements(
+                    queries, hidden: hidden, opening: opening, announcement: announcement, on: connection)
             case .script(let sql): connection.exitPipeline() && connection.sendScript(sql)
             case .copyIn(let sql): connection.exitPipeline() && connection.sendScript(sql)
             }
@@ -55,7 +56,8 @@ extension PostgresSession {
     }
 
     private func sendStatements(
-        _ queries: [PostgresQuery], hidden: Int, opening: PostgresOpening?, on connection: LibPQConnection
+        _ queries: [PostgresQuery], hidden: Int, opening: PostgresOpening?, announcement: PostgresAnnouncement?,
+        on connection: LibPQConnection
     ) -> Bool {
         var steps: [PostgresStep] = []
         steps.reserveCapacity(queries.count + 1)
@@ -77,7 +79,10 @@ extension PostgresSession {
             }
             staleNames = []
         }
-        return connection.sync()
+        guard connection.sync() else { return false }
+        guard let announcement else { return true }
+        active?.announcement = announcement
+        return send(announcement.query, isReturned: false, on: connection, &steps) && connection.sync()
     }
 
     private func send(
@@ -149,6 +154,12 @@ extension PostgresSession {
         }
         let status = result.status
         if status == .sync {
+            if active.announcement != nil, !active.isAnnouncing {
+                active.isAnnouncing = true
+                // An error may lead to another attempt; success can be told at once.
+                if active.error == nil { active.continuation.take()?.resume(returning: active.outcome) }
+                return
+            }
             active.isDrained = true
             finishIfDone()
             return
@@ -163,7 +174,19 @@ extension PostgresSession {
         case .run(let isReturned):
             if isSuccess, isReturned { active.rows.append(PostgresRows(result)) }
         }
-        if !isSuccess { note(result, for: active) }
+        guard !isSuccess else { return }
+        if active.isAnnouncing {
+            announcementFailed(result, of: active)
+        } else {
+            note(result, for: active)
+        }
+    }
+
+    private func announcementFailed(_ result: LibPQResult, of active: Active) {
+        guard result.status == .failure, let announcement = active.announcement else { return }
+        let error = result.error
+        if error.isStaleStatement { _ = statements.forget(PostgresStatementKey(announcement.query)) }
+        announcement.onFailure(error)
     }
 
     private func note(_ result: LibPQResult, for active: Active) {
@@ -197,7 +220,9 @@ extension PostgresSession {
     /// After a change of schema the server refuses kept plans. Outside a transaction nothing has taken effect then, and
     /// the same statements can be sent again; inside one, its owner has to begin anew.
     private func retryWithoutStaleStatements(_ active: Active) -> Bool {
-        guard case .statements(let queries, _, let opening) = active.request.work, let connection else { return false }
+        guard case .statements(let queries, _, let opening, _) = active.request.work, let connection else {
+            return false
+        }
         for query in queries + (opening?.queries ?? []) {
             if let name = statements.forget(PostgresStatementKey(query)), active.error?.sqlState != "26000" {
                 staleNames.append(name)
@@ -207,6 +232,7 @@ extension PostgresSession {
         opening?.isSent.store(false, ordering: .relaxed)
         active.wasRetried = true
         active.isDrained = false
+        active.isAnnouncing = false
         active.position = 0
         active.rows = []
         active.error = nil

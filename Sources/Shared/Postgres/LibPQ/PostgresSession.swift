@@ -38,6 +38,9 @@ actor PostgresSession: PostgresEventHandler {
         /// The server waits for COPY data; the request has no continuation then.
         var isCopying = false
         var wasRetried = false
+        var announcement: PostgresAnnouncement?
+        /// What is to come belongs to the announcement; if there is no error, the request has been answered.
+        var isAnnouncing = false
 
         init(request: PostgresRequest, continuation: PostgresContinuation, deadline: ContinuousClock.Instant?) {
             self.request = request
@@ -262,6 +265,7 @@ actor PostgresSession: PostgresEventHandler {
             return error
         }
         let reason = active.cancelReason?.error(limit: active.request.timeout) ?? error
+        active.announcement?.onFailure(reason)
         active.continuation?.resume(returning: .failure(reason))
         return reason
     }
