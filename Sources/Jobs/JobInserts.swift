@@ -13,8 +13,10 @@ final class JobInserts: Sendable {
     }
     private struct Pending {
         var waiting: [Waiting] = []
-        var isSending = false
+        var sending = 0
     }
+    /// Statements under way at once: while one is made durable, the next one is prepared.
+    private static let lanes = 2
     /// The most jobs of one statement.
     private static let limit = 500
 
@@ -32,12 +34,13 @@ final class JobInserts: Sendable {
     /// Puts a job in and returns once it is committed. A caller that is cancelled meanwhile still gets its answer.
     func enqueue(_ job: Plain) async throws -> EnqueuedJob {
         try await withCheckedThrowingContinuation { continuation in
-            let isFirst = pending.withLock { pending -> Bool in
+            let isFree = pending.withLock { pending -> Bool in
                 pending.waiting.append(Waiting(job: job, continuation: continuation))
-                defer { pending.isSending = true }
-                return !pending.isSending
+                guard pending.sending < Self.lanes else { return false }
+                pending.sending += 1
+                return true
             }
-            if isFirst { Task { await drain() } }
+            if isFree { Task { await drain() } }
         }
     }
 
@@ -46,7 +49,7 @@ final class JobInserts: Sendable {
             let batch = pending.withLock { pending -> [Waiting] in
                 let batch = Array(pending.waiting.prefix(Self.limit))
                 pending.waiting.removeFirst(batch.count)
-                if batch.isEmpty { pending.isSending = false }
+                if batch.isEmpty { pending.sending -= 1 }
                 return batch
             }
             guard !batch.isEmpty else { return }
