@@ -10,14 +10,29 @@ extension Call {
     func actor(for user: User) -> AuditActor {
         AuditActor(
             userId: user.id, name: user.username, ipAddress: context.clientAddress,
-            userAgent: request.headers[.userAgent].map { String($0.prefix(Self.userAgentLimit)) },
-            requestId: context.requestId)
+            userAgent: userAgent, requestId: context.requestId)
+    }
+
+    /// The same for whoever calls; a service token has a name and no user.
+    func actor(for principal: Principal) -> AuditActor {
+        switch principal.subject {
+        case .user(let user): actor(for: user)
+        case .service(let service):
+            AuditActor(
+                userId: nil, name: service.name, ipAddress: context.clientAddress, userAgent: userAgent,
+                requestId: context.requestId)
+        }
+    }
+
+    /// As the client named itself, cut to a length that is kept.
+    var userAgent: String? {
+        request.headers[.userAgent].map { String($0.prefix(Self.userAgentLimit)) }
     }
 }
 
 extension AuthenticatedCall {
     /// Who asks, for the audit trail.
-    var actor: AuditActor { call.actor(for: principal.user) }
+    var actor: AuditActor { call.actor(for: principal) }
 
     /// Who asks, for the job that carries it out.
     var requester: JobRequester { JobRequester(id: principal.id, requestId: context.requestId) }

@@ -23,7 +23,7 @@ struct Authenticator: Sendable {
         guard user.isActive else {
             throw APIError.unauthorized(.unauthorized, "This user has been deactivated.")
         }
-        return Principal(user: user, credential: .session(id: claims.tokenId))
+        return Principal(user: user, credential: .session(id: UUID(uuidString: claims.tokenId) ?? UUID()))
     }
 
     /// The caller if the request shows a valid credential, else nil. Throws only when the database cannot answer.

@@ -33,6 +33,12 @@ enum Permission: String, Sendable, CaseIterable {
     case jobsWrite = "admin:jobs:write"
 }
 
+extension Permission {
+    /// What somebody can do who shows an API key: look at what is theirs. A key that leaked must not be able to make
+    /// others that outlive it.
+    static let ofAPIKeys: Set<Permission> = [.modelsRead, .subscriptionsRead, .apiKeysRead, .usageRead, .usageExport]
+}
+
 extension Role {
     private static let all = Dictionary(uniqueKeysWithValues: allCases.map { ($0, $0.makePermissions()) })
 

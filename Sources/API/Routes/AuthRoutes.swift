@@ -112,10 +112,11 @@ struct AuthRoutes: RouteGroup {
         try fields.check()
         do {
             let principal = try await authenticator.principal(for: [.authorization: "Bearer \(token)"])
+            let user = try principal.requireUser()
             return .json(
                 Members { json in
                     json.member("valid", true)
-                    json.member("user", SessionUserView(user: principal.user))
+                    json.member("user", SessionUserView(user: user))
                 })
         } catch let error as APIError where error.status == .unauthorized {
             return .json(
@@ -139,7 +140,7 @@ struct AuthRoutes: RouteGroup {
     }
 
     private func me(_ call: AuthenticatedCall) async throws -> Response {
-        let user = call.principal.user
+        let user = try call.principal.requireUser()
         return .json(
             Members { json in
                 json.member("id", user.id)
@@ -151,7 +152,7 @@ struct AuthRoutes: RouteGroup {
     }
 
     private func profile(_ call: AuthenticatedCall) async throws -> Response {
-        let user = call.principal.user
+        let user = try call.principal.requireUser()
         return .json(
             Members { json in
                 json.member("id", user.id)

@@ -39,7 +39,7 @@ struct KeyRoutes: RouteGroup {
         filter.modelIds = query.strings("modelIds")
         let userId = query.uuid("userId")
         try query.check()
-        filter.userId = call.principal.may(.usersRead) ? userId ?? call.principal.user.id : call.principal.user.id
+        filter.userId = try call.principal.owner(asked: userId, others: .usersRead)
         let page = try await keys.list(filter, in: database)
         let known = try await models.find(Set(page.items.flatMap(\.modelIds)).sorted(), in: database)
         let now = Date()
@@ -59,7 +59,7 @@ struct KeyRoutes: RouteGroup {
     /// The key, if the caller owns it or may deal with everybody's; else there is none.
     private func visible(_ id: UUID, to principal: Principal, others permission: Permission) async throws -> APIKey {
         guard let key = try await keys.find(id, in: database), !key.isDeleted,
-            key.userId == principal.user.id || principal.may(permission)
+            principal.sees(thingsOf: key.userId, others: permission)
         else {
             throw APIError.notFound("API key", id: id.text)
         }
@@ -70,7 +70,7 @@ struct KeyRoutes: RouteGroup {
 
     private func create(_ call: AuthenticatedCall) async throws -> Response {
         let body = try await call.call.body()
-        let request = try KeyCreateRequest(body, userId: call.principal.user.id)
+        let request = try KeyCreateRequest(body, userId: try call.principal.requireUser().id)
         let outcome = Changes.Outcome(
             status: .created, reload: { job in try await reloaded(job) }, secret: { try await secret(of: $0) })
         return try await changes.perform(call, body: body.bytes, outcome: outcome) { transaction in

@@ -1,5 +1,7 @@
+import Foundation
 import HTTPTypes
 import Hummingbird
+import Shared
 
 /// A request by somebody who has signed in. Handlers of protected routes take this and cannot be written without.
 struct AuthenticatedCall: Sendable {
@@ -46,6 +48,20 @@ struct Route: Sendable {
     ) -> Route {
         Route(method: method, path: path, policy: .signedIn) { call, authenticator in
             try await respond(try await authenticated(call, by: authenticator))
+        }
+    }
+
+    /// A route for people with a session; keys and service tokens are refused.
+    static func session(
+        _ method: HTTPRequest.Method, _ path: String,
+        _ respond: @escaping @Sendable (AuthenticatedCall, User, UUID) async throws -> Response
+    ) -> Route {
+        Route(method: method, path: path, policy: .session) { call, authenticator in
+            let call = try await authenticated(call, by: authenticator)
+            guard case .session(let id) = call.principal.credential else {
+                throw APIError(.forbidden, .forbidden, "This needs a session: sign in as a person.")
+            }
+            return try await respond(call, try call.principal.requireUser(), id)
         }
     }
 
