@@ -44,12 +44,13 @@ struct APIProcess {
             sealer: configuration.keys.sealer, provisioning: ProvisioningSettings(configuration),
             provider: try identityProvider(),
             tokens: await SessionTokens(
-                secret: configuration.auth.jwtSecret, lifetime: Int(configuration.auth.jwtLifetime.inSeconds)),
+                secret: configuration.auth.jwtSecret, previous: configuration.auth.previousJWTSecret,
+                lifetime: Int(configuration.auth.jwtLifetime.inSeconds)),
             registry: registry, logger: logger)
         let server = application(dependencies)
 
         // The waiters stop first: requests that wait for jobs are answered, and the server has nothing to wait for.
-        let all: [any Service] = [database, listener, fleet, server, waiters]
+        let all: [any Service] = [database, listener, fleet, dependencies.credentialUse, server, waiters]
         var group = ServiceGroupConfiguration(
             services: all.map {
                 .init(
@@ -99,6 +100,8 @@ extension APISettings {
         litellmURL = configuration.litellm.baseURL
         litellmTimeout = configuration.litellm.timeout
         defaultRoles = configuration.users.roles.compactMap(Role.init(spelling:))
+        serviceTokens = configuration.auth.serviceTokens
+        refreshLifetime = configuration.auth.refreshLifetime
         bootstrapAdmins = Set(configuration.auth.bootstrapAdmins.map { $0.lowercased() })
         defaultLimits = SpendingLimits(
             maxBudget: Decimal(configuration.users.maxBudget), tpmLimit: configuration.users.tpmLimit,

@@ -7,10 +7,15 @@ import Shared
 struct APIDependencies: Sendable {
     let settings: APISettings
     let authenticator: Authenticator
+    /// To be run with the process.
+    let credentialUse: CredentialUse
     let metrics: HTTPMetrics
     let system: SystemRoutes
     let health: HealthRoutes
     let auth: AuthRoutes
+    let sessions: SessionRoutes
+    let serviceTokens: ServiceTokenRoutes
+    let permissions = PermissionRoutes()
     let keys: KeyRoutes
     let models: ModelRoutes
     let users: UserRoutes
@@ -36,7 +41,12 @@ struct APIDependencies: Sendable {
     ) throws {
         let changes = Changes(database: database, queue: queue, waiters: waiters)
         let users = UserProvisioning(queue: queue)
-        let authenticator = Authenticator(tokens: tokens, users: UserReader(database: database))
+        let use = CredentialUse(database: database, logger: logger)
+        let authenticator = Authenticator(
+            tokens: tokens, callers: CallerReader(database: database), use: use,
+            configured: ConfiguredServiceTokens(settings.serviceTokens))
+        let sessions = Sessions(database: database, tokens: tokens, refreshLifetime: settings.refreshLifetime)
+        credentialUse = use
         self.settings = settings
         self.authenticator = authenticator
         metrics = HTTPMetrics(factory: metricsFactory)
@@ -47,8 +57,10 @@ struct APIDependencies: Sendable {
             settings: settings)
         auth = AuthRoutes(
             signIn: SignIn(
-                database: database, provider: provider, tokens: tokens, provisioning: users, settings: settings),
-            authenticator: authenticator, provider: provider, database: database)
+                database: database, provider: provider, sessions: sessions, provisioning: users, settings: settings),
+            provider: provider)
+        self.sessions = SessionRoutes(sessions: sessions, authenticator: authenticator, provider: provider)
+        serviceTokens = ServiceTokenRoutes(database: database, changes: changes)
         keys = KeyRoutes(
             database: database, sealer: sealer,
             provisioning: KeyProvisioning(queue: queue, sealer: sealer, settings: provisioning), changes: changes)

@@ -15,6 +15,10 @@ struct APISettings: Sendable {
     var defaultRoles: [Role] = [.user]
     /// What a new user may spend.
     var defaultLimits = SpendingLimits()
+    /// The configured service tokens, which may do everything.
+    var serviceTokens: [Secret] = []
+    /// How long a session may be refreshed, from its beginning.
+    var refreshLifetime: Duration = .seconds(30 * 86_400)
     /// In lower case: user names and e-mail addresses that are given the role admin when they sign in.
     var bootstrapAdmins: Set<String> = []
     /// Shown to clients; nothing is converted.

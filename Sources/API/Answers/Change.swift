@@ -27,13 +27,14 @@ struct ChangeBody: JSONRepresentable {
     let resource: any ResourceBody
     let job: JobView?
     var secret: Secret?
+    var secretMember = "key"
     /// A sentence for the person who reads the answer.
     var notice: String?
 
     func write(to json: inout JSONWriter) {
         json.object { json in
             resource.writeMembers(to: &json)
-            json.member("key", secret?.reveal())
+            json.member(secretMember, secret?.reveal())
             json.member("notice", notice)
             json.member("job", job)
         }

@@ -20,6 +20,8 @@ struct Changes: Sendable {
         var isSuccess: @Sendable (_ job: JobSnapshot) -> Bool = { $0.state == .succeeded }
         /// The resource as it is after the job has succeeded; nil when it is gone.
         var reload: @Sendable (_ job: JobSnapshot) async throws -> (any ResourceBody)? = { _ in nil }
+        /// The member in which the answer shows a new secret.
+        var secretMember = "key"
         /// The secret that the first answer showed, while it is still there. Given the stored answer.
         var secret: (@Sendable (_ stored: StoredResource) async throws -> Secret?)?
     }
@@ -95,7 +97,9 @@ struct Changes: Sendable {
     private func answer(_ change: Change, prefer: Prefer, outcome: Outcome) async throws -> Response {
         guard let job = change.job else {
             return .json(
-                ChangeBody(resource: change.resource, job: nil, secret: change.secret), status: outcome.status)
+                ChangeBody(
+                    resource: change.resource, job: nil, secret: change.secret, secretMember: outcome.secretMember),
+                status: outcome.status)
         }
         let seen = try await waited(for: job.id, prefer)
         if let seen, seen.state.isFinal {
@@ -116,7 +120,9 @@ struct Changes: Sendable {
         }
         guard let storedJob = resource.members["job"].flatMap(JobView.init(stored:)) else {
             return .json(
-                ChangeBody(resource: resource, job: nil, secret: secret, notice: notice), status: outcome.status)
+                ChangeBody(
+                    resource: resource, job: nil, secret: secret, secretMember: outcome.secretMember, notice: notice),
+                status: outcome.status)
         }
         var seen = try await waited(for: storedJob.id, prefer)
         if let seen, seen.state.isFinal {

@@ -34,6 +34,14 @@ enum Permission: String, Sendable, CaseIterable {
 }
 
 extension Permission {
+    /// Every permission, as a scope of a service token.
+    static let every = "*"
+
+    /// What these scopes allow. Names of permissions that are gone allow nothing.
+    static func named(by scopes: [String]) -> Set<Permission> {
+        scopes.contains(every) ? Set(allCases) : Set(scopes.compactMap(Permission.init(rawValue:)))
+    }
+
     /// What somebody can do who shows an API key: look at what is theirs. A key that leaked must not be able to make
     /// others that outlive it.
     static let ofAPIKeys: Set<Permission> = [.modelsRead, .subscriptionsRead, .apiKeysRead, .usageRead, .usageExport]

@@ -11,6 +11,8 @@ struct SessionClaims: JWTPayload, Equatable {
     let username: String
     let email: String
     let roles: [String]
+    /// The session's row, which decides whether the token still counts.
+    let sid: String
     let iat: IssuedAtClaim
     let exp: ExpirationClaim
     let jti: IDClaim
@@ -35,31 +37,47 @@ final class SessionTokens: Sendable {
     private static let tokenLimit = 8192
 
     private let keys: JWTKeyCollection
+    /// Names the key that signs.
+    private let keyId: JWKIdentifier
     private let cache = Mutex<[SHA256.Digest: SessionClaims]>([:])
     private let now: @Sendable () -> Date
     /// How long a token is good, in seconds.
     let lifetime: Int
 
     /// - Parameters:
-    ///   - secret: at least 32 bytes; the settings have refused shorter ones.
+    ///   - secret: signs and is accepted; at least 32 bytes, the settings have refused shorter ones.
+    ///   - previous: is accepted too, so that a change of the secret signs nobody out.
     ///   - lifetime: seconds.
     ///   - now: the clock.
-    init(secret: Secret, lifetime: Int, now: @escaping @Sendable () -> Date = { Date() }) async {
-        keys = await JWTKeyCollection().add(
-            hmac: HMACKey(from: secret.reveal()), digestAlgorithm: .sha256)
+    init(
+        secret: Secret, previous: Secret? = nil, lifetime: Int, now: @escaping @Sendable () -> Date = { Date() }
+    ) async {
+        let keys = JWTKeyCollection()
+        for accepted in [previous, secret].compactMap({ $0 }) {
+            await keys.add(
+                hmac: HMACKey(from: accepted.reveal()), digestAlgorithm: .sha256, kid: Self.keyId(of: accepted))
+        }
+        self.keys = keys
+        keyId = Self.keyId(of: secret)
         self.lifetime = lifetime
         self.now = now
     }
 
-    /// A token for the user, good for `lifetime` seconds from now.
-    func issue(for user: User) async throws -> String {
+    /// A name that tells keys apart and nothing about them.
+    private static func keyId(of secret: Secret) -> JWKIdentifier {
+        JWKIdentifier(string: String(sha256Hex("litemaas-jwt-kid:" + secret.reveal()).prefix(16)))
+    }
+
+    /// A token for the user, good for `lifetime` seconds from now, or until the session ends if that is sooner.
+    func issue(for user: User, session: Session) async throws -> String {
         let time = now()
+        let end = min(time.addingTimeInterval(TimeInterval(lifetime)), session.expiresAt)
         return try await keys.sign(
             SessionClaims(
                 userId: user.id.text, username: user.username, email: user.email, roles: user.roles.map(\.rawValue),
-                iat: IssuedAtClaim(value: time),
-                exp: ExpirationClaim(value: time.addingTimeInterval(TimeInterval(lifetime))),
-                jti: IDClaim(value: UUID().uuidString.lowercased())))
+                sid: session.id.text, iat: IssuedAtClaim(value: time), exp: ExpirationClaim(value: end),
+                jti: IDClaim(value: UUID().uuidString.lowercased())),
+            kid: keyId)
     }
 
     /// The claims of a token that we signed and that has not expired. Throws `APIError` 401.

@@ -13,7 +13,7 @@ struct SignIn: Sendable {
 
     let database: PostgresClient
     let provider: any IdentityProvider
-    let tokens: SessionTokens
+    let sessions: Sessions
     let settings: APISettings
     private let provisioning: UserProvisioning
     private let states = PostgresOAuthStateStore()
@@ -21,25 +21,29 @@ struct SignIn: Sendable {
     private let audit = PostgresAuditStore()
 
     init(
-        database: PostgresClient, provider: any IdentityProvider, tokens: SessionTokens,
+        database: PostgresClient, provider: any IdentityProvider, sessions: Sessions,
         provisioning: UserProvisioning, settings: APISettings
     ) {
         self.provisioning = provisioning
         self.database = database
         self.provider = provider
-        self.tokens = tokens
+        self.sessions = sessions
         self.settings = settings
     }
 
     /// Remembers a new sign-in and gives the URL to send the browser to.
     ///
-    /// - Parameter origin: the page that asked; used only when it is one of the configured front ends.
-    func begin(origin: String?) async throws -> String {
+    /// - Parameters:
+    ///   - origin: the page that asked; used only when it is one of the configured front ends.
+    ///   - wantsRefresh: whether the session is to have a refresh token.
+    func begin(origin: String?, wantsRefresh: Bool) async throws -> String {
         var random = SystemRandomNumberGenerator()
         let state = hexString((0..<Self.stateBytes).map { _ in UInt8.random(in: .min ... .max, using: &random) })
         let known = origin.flatMap { settings.frontendOrigins.contains($0) ? $0 : nil }
         try await states.insert(
-            OAuthState(provider: provider.name, origin: known ?? settings.frontendOrigins.first ?? ""),
+            OAuthState(
+                provider: provider.name, origin: known ?? settings.frontendOrigins.first ?? "",
+                wantsRefresh: wantsRefresh),
             stateHash: sha256Hex(state), lifetime: Self.stateLifetime, in: database)
         return provider.authorizationURL(state: state)
     }
@@ -56,8 +60,11 @@ struct SignIn: Sendable {
         }
         let identity = try await provider.identity(code: code)
         let user = try await user(for: identity, from: call)
-        let token = try await tokens.issue(for: user)
-        return "\(begun.origin)/auth/callback#token=\(token)&expires_in=\(tokens.lifetime)"
+        let issued = try await sessions.begin(
+            for: user, provider: provider.name, withRefresh: begun.wantsRefresh, from: call)
+        let refresh = issued.refreshToken.map { "&refresh_token=\($0.reveal())&session_id=\(issued.session.id.text)" }
+        return
+            "\(begun.origin)/auth/callback#token=\(issued.accessToken)&expires_in=\(issued.expiresIn)\(refresh ?? "")"
     }
 
     /// The user that the identity stands for, made or brought up to date, and a note of the sign-in.

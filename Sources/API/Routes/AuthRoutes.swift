@@ -2,21 +2,11 @@ import HTTPTypes
 import Hummingbird
 import Shared
 
-/// Signing in and out. The browser is sent to the identity provider, comes back to the callback, and is sent on to
+/// Signing in. The browser is sent to the identity provider, comes back to the callback, and is sent on to
 /// the front end with its session in the URL's fragment.
 struct AuthRoutes: RouteGroup {
     let signIn: SignIn
-    let authenticator: Authenticator
     let provider: any IdentityProvider
-    let database: PostgresClient
-    private let audit = PostgresAuditStore()
-
-    init(signIn: SignIn, authenticator: Authenticator, provider: any IdentityProvider, database: PostgresClient) {
-        self.signIn = signIn
-        self.authenticator = authenticator
-        self.provider = provider
-        self.database = database
-    }
 
     var routes: [Route] {
         [
@@ -25,17 +15,16 @@ struct AuthRoutes: RouteGroup {
             .open(.post, "/api/auth/login", login),
             .open(.get, "/api/auth/callback", callback),
             .open(.post, "/api/auth/dev-token", devToken),
-            .open(.post, "/api/auth/validate", validate),
-            .signedIn(.post, "/api/auth/logout", logout),
-            .signedIn(.get, "/api/v1/auth/me", me),
-            .signedIn(.get, "/api/v1/auth/profile", profile),
         ]
     }
 
     // MARK: Sign-in
 
     private func login(_ call: Call) async throws -> Response {
-        let url = try await signIn.begin(origin: call.request.headers[.origin])
+        var fields = try await call.body().fields
+        let wantsRefresh = fields.bool("refresh") ?? false
+        try fields.check()
+        let url = try await signIn.begin(origin: call.request.headers[.origin], wantsRefresh: wantsRefresh)
         return .json(Members { $0.member("authUrl", url) })
     }
 
@@ -94,91 +83,18 @@ struct AuthRoutes: RouteGroup {
             subject: "dev-\(username)", username: username, email: "\(PercentCoding.encode(username))@dev.invalid",
             fullName: nil, roles: roles)
         let user = try await signIn.user(for: identity, from: call)
-        let token = try await signIn.tokens.issue(for: user)
+        let issued = try await signIn.sessions.begin(
+            for: user, provider: provider.name, withRefresh: false, from: call)
         return .json(
             Members { json in
-                json.member("access_token", token)
+                json.member("access_token", issued.accessToken)
                 json.member("token_type", "Bearer")
-                json.member("expires_in", signIn.tokens.lifetime)
+                json.member("expires_in", issued.expiresIn)
                 json.member("user", SessionUserView(user: user))
-            })
-    }
-
-    // MARK: Sessions
-
-    private func validate(_ call: Call) async throws -> Response {
-        var fields = try await call.body().fields
-        let token = fields.requiredString("token", length: 1...8192)
-        try fields.check()
-        do {
-            let principal = try await authenticator.principal(for: [.authorization: "Bearer \(token)"])
-            let user = try principal.requireUser()
-            return .json(
-                Members { json in
-                    json.member("valid", true)
-                    json.member("user", SessionUserView(user: user))
-                })
-        } catch let error as APIError where error.status == .unauthorized {
-            return .json(
-                Members { json in
-                    json.member("valid", false)
-                    json.member("error", error.message)
-                }, status: .unauthorized)
-        }
-    }
-
-    private func logout(_ call: AuthenticatedCall) async throws -> Response {
-        try await audit.append(
-            AuditEntry(
-                actor: call.actor, action: "LOGOUT", resourceType: "AUTH", resourceId: call.principal.id),
-            in: database)
-        return .json(
-            Members { json in
-                json.member("message", "Logged out successfully")
-                json.nullMember("logoutUrl")
-            })
-    }
-
-    private func me(_ call: AuthenticatedCall) async throws -> Response {
-        let user = try call.principal.requireUser()
-        return .json(
-            Members { json in
-                json.member("id", user.id)
-                json.member("username", user.username)
-                json.member("email", user.email)
-                json.member("name", user.fullName ?? user.username)
-                json.member("roles", user.roles.map(\.rawValue))
-            })
-    }
-
-    private func profile(_ call: AuthenticatedCall) async throws -> Response {
-        let user = try call.principal.requireUser()
-        return .json(
-            Members { json in
-                json.member("id", user.id)
-                json.member("username", user.username)
-                json.member("email", user.email)
-                json.member("fullName", user.fullName)
-                json.member("roles", user.roles.map(\.rawValue))
-                json.member("createdAt", user.createdAt)
             })
     }
 
     private func redirect(to url: String) -> Response {
         Response(status: .found, headers: [.location: url])
-    }
-}
-
-/// The user of a session, as the token's claims name them.
-private struct SessionUserView: JSONRepresentable {
-    let user: User
-
-    func write(to json: inout JSONWriter) {
-        json.object { json in
-            json.member("userId", user.id)
-            json.member("username", user.username)
-            json.member("email", user.email)
-            json.member("roles", user.roles.map(\.rawValue))
-        }
     }
 }

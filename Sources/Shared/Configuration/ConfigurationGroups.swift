@@ -24,8 +24,14 @@ package struct ServerConfiguration: Sendable {
 package struct AuthConfiguration: Sendable {
     /// `JWT_SECRET`.
     package let jwtSecret: Secret
+    /// `JWT_SECRET_PREVIOUS`.
+    package let previousJWTSecret: Secret?
     /// `JWT_EXPIRES_IN`.
     package let jwtLifetime: Duration
+    /// `REFRESH_TOKEN_EXPIRES_IN`.
+    package let refreshLifetime: Duration
+    /// `ADMIN_API_KEYS`.
+    package let serviceTokens: [Secret]
     /// `MOCK_AUTH`; never true in production.
     package let mockAuth: Bool
     /// `ADMIN_BOOTSTRAP_USERS`: user names or e-mail addresses.
@@ -33,7 +39,10 @@ package struct AuthConfiguration: Sendable {
 
     init(_ reader: inout SettingsReader, environment: AppEnvironment) {
         jwtSecret = reader.read(SettingsList.jwtSecret)
+        previousJWTSecret = reader.read(SettingsList.previousJWTSecret)
         jwtLifetime = reader.read(SettingsList.jwtLifetime)
+        refreshLifetime = reader.read(SettingsList.refreshLifetime)
+        serviceTokens = reader.read(SettingsList.serviceTokens)
         mockAuth = reader.read(SettingsList.mockAuth)
         bootstrapAdmins = reader.read(SettingsList.bootstrapAdmins)
         if mockAuth, environment == .production {

@@ -243,6 +243,25 @@ extension SettingParser where Value == Secret {
     }
 }
 
+extension SettingParser where Value == [Secret] {
+    /// Service tokens, separated by commas.
+    static var serviceTokens: SettingParser {
+        SettingParser(
+            form: "tokens separated by commas, each \(ServiceTokenSecret.marker) and at least 32 characters",
+            isSecret: true, allowsNothing: true,
+            parse: { text throws(SettingRefusal) in
+                var tokens: [Secret] = []
+                for (index, entry) in try listEntries(of: text).enumerated() {
+                    guard entry.hasPrefix(ServiceTokenSecret.marker),
+                        (ServiceTokenSecret.marker.count + 32...256).contains(entry.utf8.count)
+                    else { throw SettingRefusal("entry \(index + 1) is not") }
+                    tokens.append(Secret(entry))
+                }
+                return tokens
+            }, render: { _ in "" })
+    }
+}
+
 extension SettingParser where Value == Sealer {
     /// The keys of a `Sealer`.
     static var sealer: SettingParser {

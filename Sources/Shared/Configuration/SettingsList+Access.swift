@@ -7,6 +7,18 @@ extension SettingsList {
     static let jwtLifetime = Setting(
         "JWT_EXPIRES_IN", .duration(.seconds, 60...2_592_000), default: .seconds(86_400), .auth, usedBy: [.api],
         example: "24h", "How long a session token is good for.")
+    static let previousJWTSecret = Setting(
+        "JWT_SECRET_PREVIOUS", SettingParser<Secret>.secret(minimumBytes: 32).optional, default: nil, .auth,
+        usedBy: [.api],
+        "The `JWT_SECRET` before the last change: its tokens are accepted until it is removed.")
+    static let refreshLifetime = Setting(
+        "REFRESH_TOKEN_EXPIRES_IN", .duration(.seconds, 3600...31_536_000), default: .seconds(30 * 86_400), .auth,
+        usedBy: [.api], example: "30d",
+        "How long a session that was begun with a refresh token lasts, however often it is refreshed.")
+    static let serviceTokens = Setting(
+        "ADMIN_API_KEYS", .serviceTokens, default: [], .auth, usedBy: [.api],
+        generator: "echo \"ltm_admin_$(openssl rand -hex 32)\"",
+        "Service tokens with the rights of an administrator. Tokens with scopes and an expiry are made by the API.")
     static let mockAuth = Setting(
         "MOCK_AUTH", aliases: ["OAUTH_MOCK_ENABLED"], .boolean, default: false, .auth, usedBy: [.api],
         "Lets anybody sign in as one of the built-in users. For development only; refused with `APP_ENV=production`.")
@@ -17,10 +29,8 @@ extension SettingsList {
 
     static let auth =
         [
-            jwtSecret.definition, jwtLifetime.definition, mockAuth.definition, bootstrapAdmins.definition,
-            .unread(
-                "ADMIN_API_KEYS", .auth, .reserved("service tokens"), isSecret: true, example: "",
-                "Service tokens (`ltm_admin_...`) with the rights of an administrator."),
+            jwtSecret.definition, previousJWTSecret.definition, jwtLifetime.definition, refreshLifetime.definition,
+            serviceTokens.definition, mockAuth.definition, bootstrapAdmins.definition,
         ] + oauth
 
     private static let oauth: [SettingDefinition] = [

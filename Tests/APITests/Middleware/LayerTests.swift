@@ -147,7 +147,7 @@ struct LayerTests {
             #expect(requests[0]["user_id"]?.stringValue == user.id.text && requests[0]["ms"] != nil)
             #expect(requests[1]["route"] == "/api/v1/api-keys/{id}" && requests[1]["code"] == "UNAUTHORIZED")
             #expect(requests[1]["user_id"] == nil)
-            let token = try await api.tokens.issue(for: user)
+            let token = try await api.token(of: user)
             for line in lines.all {
                 #expect(!line.contains(secret) && !line.contains(token.suffix(40)) && !line.contains("alice@"))
             }

@@ -229,6 +229,7 @@ struct HealthRouteTests {
     func noDatabase() async throws {
         try await APIHarness.run { api in
             let user = try await api.addUser()
+            _ = try await api.session(of: user)
             await api.database.client.close()
             let answer = try await api.send(.get, "/api/v1/auth/me", as: user)
             #expect(answer.status == 503 && answer["error", "retry", "retryable"] == true)

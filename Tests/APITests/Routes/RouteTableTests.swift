@@ -24,7 +24,20 @@ struct RouteTableTests {
         "GET /api/auth/callback": .anyone,
         "POST /api/auth/dev-token": .anyone,
         "POST /api/auth/validate": .anyone,
-        "POST /api/auth/logout": .signedIn,
+        "POST /api/auth/refresh": .anyone,
+        "POST /api/auth/logout": .session,
+        "GET /api/auth/sessions": .session,
+        "DELETE /api/auth/sessions": .session,
+        "DELETE /api/auth/sessions/{sessionId}": .session,
+        "DELETE /api/v1/admin/users/{id}/sessions": .permission(.usersWrite),
+        "GET /api/v1/admin/service-tokens": .permission(.adminSystem),
+        "POST /api/v1/admin/service-tokens": .permission(.adminSystem),
+        "DELETE /api/v1/admin/service-tokens/{id}": .permission(.adminSystem),
+        "GET /api/rbac/roles": .permission(.adminUsers),
+        "GET /api/rbac/permissions": .permission(.adminUsers),
+        "GET /api/rbac/permissions/me": .signedIn,
+        "POST /api/rbac/permissions/check": .signedIn,
+        "POST /api/rbac/permissions/check-bulk": .signedIn,
         "GET /api/v1/auth/me": .signedIn,
         "GET /api/v1/auth/profile": .signedIn,
         "GET /api/v1/api-keys": .permission(.apiKeysRead),
@@ -82,6 +95,7 @@ struct RouteTableTests {
         path.replacing("/jobs/{id}", with: "/jobs/1").replacing("/models/{id}", with: "/models/gpt")
             .replacing("/workers/{id}", with: "/workers/1").replacing("{name}", with: "default")
             .replacing("{id}", with: UUID().uuidString)
+            .replacing("{sessionId}", with: UUID().uuidString)
     }
 
     @Test("every route has the policy that is agreed on")
@@ -110,6 +124,11 @@ struct RouteTableTests {
                 case .signedIn:
                     #expect(anonymous.status == 401, "\(Self.name(route))")
                     #expect(powerless.status != 401 && powerless.status != 403, "\(Self.name(route))")
+                case .session:
+                    #expect(anonymous.status == 401, "\(Self.name(route))")
+                    #expect(powerless.status != 401 && powerless.status != 403, "\(Self.name(route))")
+                    // The request may have ended the session.
+                    api.sessions.withLock { $0[nobody.id] = nil }
                 case .permission:
                     #expect(anonymous.status == 401, "\(Self.name(route))")
                     #expect(powerless.status == 403, "\(Self.name(route))")
@@ -190,7 +209,7 @@ struct OpenAPITests {
                 switch route.policy {
                 case .anyone: #expect(security == [], "\(route.path)")
                 case .anyoneOrCaller: #expect(security?.count == 2, "\(route.path)")
-                case .signedIn, .permission: #expect(security == nil, "\(route.path)")
+                case .signedIn, .session, .permission: #expect(security == nil, "\(route.path)")
                 }
             }
         }

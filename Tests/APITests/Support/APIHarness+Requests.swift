@@ -44,7 +44,7 @@ extension APIHarness {
         _ method: HTTPRequest.Method, _ path: String, bytes: [UInt8]?, as user: User? = nil, headers: HTTPFields = [:]
     ) async throws -> Answer {
         var headers = headers
-        if let user { headers[.authorization] = "Bearer \(try await tokens.issue(for: user))" }
+        if let user { headers[.authorization] = "Bearer \(try await token(of: user))" }
         if bytes != nil, headers[.contentType] == nil { headers[.contentType] = "application/json" }
         let response = try await client.executeRequest(
             uri: path, method: method, headers: headers, body: bytes.map { ByteBuffer(bytes: $0) })
@@ -53,6 +53,23 @@ extension APIHarness {
         return Answer(
             status: response.status.code, headers: response.headers, text: String(decoding: content, as: UTF8.self),
             json: isJSON && !content.isEmpty ? try JSONParser.parse(content) : .null)
+    }
+
+    /// A session token of the user; all of a test's requests by one user are one session.
+    func token(of user: User) async throws -> String {
+        try await tokens.issue(for: user, session: try await session(of: user))
+    }
+
+    func session(of user: User) async throws -> Session {
+        if let known = sessions.withLock({ $0[user.id] }) { return known }
+        let new = NewSession(
+            id: UUID(), userId: user.id, provider: "test", ipAddress: nil, userAgent: nil, lifetime: .seconds(3600),
+            refreshHash: nil)
+        let session = try await database.client.withTransaction { try await PostgresSessionStore().insert(new, in: $0) }
+        return sessions.withLock { sessions in
+            sessions[user.id] = sessions[user.id] ?? session
+            return sessions[user.id] ?? session
+        }
     }
 
     // MARK: What there is

@@ -24,6 +24,7 @@ struct APIHarness: Sendable {
     let tokens: SessionTokens
     let registry: PrometheusRegistry
     let client: any TestClientProtocol
+    let sessions = SessionsOfUsers()
 
     /// How a test wants its API.
     struct Options: Sendable {
@@ -123,6 +124,15 @@ struct APIHarness: Sendable {
                 database: database, queue: queue, litellm: litellm, gate: gate, dependencies: dependencies,
                 tokens: tokens, registry: registry, client: client)
         }
+    }
+}
+
+/// The sessions that a test's users have.
+final class SessionsOfUsers: Sendable {
+    private let sessions = Mutex<[UUID: Session]>([:])
+
+    func withLock<Value: Sendable>(_ body: (inout [UUID: Session]) -> Value) -> Value {
+        sessions.withLock { body(&$0) }
     }
 }
 

@@ -16,11 +16,7 @@ package struct APIKeySecret: Sendable {
 
     /// Makes a secret of 32 bytes from the system's cryptographic source.
     package static func mint() -> APIKeySecret {
-        var generator = SystemRandomNumberGenerator()
-        let bytes = (0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
-        let text = Data(bytes).base64EncodedString()
-            .replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
-        return APIKeySecret(Secret("sk-" + text))
+        APIKeySecret(Secret("sk-" + randomToken()))
     }
 
     /// The hash of a secret that somebody presents.

@@ -17,8 +17,8 @@ package struct PostgresOAuthStateStore: Sendable {
                 for update skip locked)
             """,
             """
-            insert into oauth_states (state_hash, provider, origin, expires_at) values (
-                \(stateHash), \(state.provider), \(state.origin),
+            insert into oauth_states (state_hash, provider, origin, wants_refresh, expires_at) values (
+                \(stateHash), \(state.provider), \(state.origin), \(state.wantsRefresh),
                 now() + \(lifetime.inSeconds) * interval '1 second')
             """,
         ])
@@ -29,11 +29,11 @@ package struct PostgresOAuthStateStore: Sendable {
         let rows = try await executor.query(
             """
             delete from oauth_states where state_hash = \(stateHash) and expires_at > now()
-            returning provider, origin
+            returning provider, origin, wants_refresh
             """)
         return try rows.first.map { row in
-            let (provider, origin) = try row.decode(String.self, String.self)
-            return OAuthState(provider: provider, origin: origin)
+            let (provider, origin, wantsRefresh) = try row.decode(String.self, String.self, Bool.self)
+            return OAuthState(provider: provider, origin: origin, wantsRefresh: wantsRefresh)
         }
     }
 }

@@ -1,0 +1,89 @@
+package import Foundation
+
+/// Finds the people behind credentials, many in one query, and notes when credentials were last used.
+package struct PostgresCallerStore: Sendable {
+    /// A store without state.
+    package init() {}
+
+    /// The users of live sessions, by session; whether a user is active is for the caller to judge.
+    package func users(ofSessions ids: [UUID], in executor: any PostgresExecutor) async throws -> [UUID: User] {
+        let rows = try await executor.query(
+            """
+            select s.session_id, \(unescaped: PostgresUserStore.columns)
+            from (
+                select id as session_id, user_id as owner_id from auth_sessions
+                where id = any (\(ids)) and revoked_at is null and expires_at > now()
+            ) s join users on users.id = s.owner_id
+            """)
+        return Dictionary(
+            try rows.map { (try $0.get("session_id"), try PostgresUserStore.user($0)) },
+            uniquingKeysWith: { first, _ in first })
+    }
+
+    /// Somebody who shows an API key.
+    package struct KeyHolder: Sendable {
+        package var keyId: UUID
+        package var user: User
+    }
+
+    /// The holders of keys that are neither revoked, deleted nor expired, by the keys' hashes.
+    package func holders(ofKeys hashes: [String], in executor: any PostgresExecutor) async throws -> [String: KeyHolder]
+    {
+        let rows = try await executor.query(
+            """
+            select k.key_id, k.key_hash, \(unescaped: PostgresUserStore.columns)
+            from (
+                select id as key_id, key_hash, user_id as owner_id from api_keys
+                where key_hash = any (\(hashes)) and is_active and revoke_requested_at is null and deleted_at is null
+                    and (expires_at is null or expires_at > now())
+            ) k join users on users.id = k.owner_id
+            """)
+        return Dictionary(
+            try rows.map {
+                (
+                    try $0.get("key_hash"),
+                    KeyHolder(keyId: try $0.get("key_id"), user: try PostgresUserStore.user($0))
+                )
+            }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// Notes the last uses of sessions, keys and service tokens; an older moment than known changes nothing.
+    package func note(_ uses: CredentialUses, in executor: any PostgresExecutor) async throws {
+        var statements: [PostgresQuery] = []
+        if !uses.sessions.isEmpty {
+            statements.append(
+                """
+                update auth_sessions set last_seen_at = greatest(last_seen_at, u.at)
+                from unnest(\(Array(uses.sessions.keys)), \(Array(uses.sessions.values))) as u (used, at)
+                where id = u.used
+                """)
+        }
+        if !uses.keys.isEmpty {
+            statements.append(
+                """
+                update api_keys set last_used_at = greatest(last_used_at, u.at)
+                from unnest(\(Array(uses.keys.keys)), \(Array(uses.keys.values))) as u (used, at) where id = u.used
+                """)
+        }
+        if !uses.serviceTokens.isEmpty {
+            statements.append(
+                """
+                update service_tokens set last_used_at = greatest(last_used_at, u.at)
+                from unnest(\(Array(uses.serviceTokens.keys)), \(Array(uses.serviceTokens.values))) as u (used, at)
+                where id = u.used
+                """)
+        }
+        try await executor.pipeline(statements)
+    }
+}
+
+/// When credentials were last used, by their rows.
+package struct CredentialUses: Sendable {
+    package var sessions: [UUID: Date] = [:]
+    package var keys: [UUID: Date] = [:]
+    package var serviceTokens: [UUID: Date] = [:]
+
+    package init() {}
+
+    package var count: Int { sessions.count + keys.count + serviceTokens.count }
+}
