@@ -44,7 +44,8 @@ struct APIDependencies: Sendable {
         let use = CredentialUse(database: database, logger: logger)
         let authenticator = Authenticator(
             tokens: tokens, callers: CallerReader(database: database), use: use,
-            configured: ConfiguredServiceTokens(settings.serviceTokens))
+            configured: ConfiguredServiceTokens(settings.serviceTokens),
+            denials: DeniedAccess(database: database, logger: logger))
         let sessions = Sessions(database: database, tokens: tokens, refreshLifetime: settings.refreshLifetime)
         credentialUse = use
         self.settings = settings

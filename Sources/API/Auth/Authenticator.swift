@@ -15,6 +15,7 @@ struct Authenticator: Sendable {
     let callers: CallerReader
     let use: CredentialUse
     let configured: ConfiguredServiceTokens
+    let denials: DeniedAccess
 
     /// The caller. Throws `APIError` 401 when there is no credential, it is not valid, or the user is gone or
     /// deactivated.

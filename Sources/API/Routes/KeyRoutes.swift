@@ -39,7 +39,7 @@ struct KeyRoutes: RouteGroup {
         filter.modelIds = query.strings("modelIds")
         let userId = query.uuid("userId")
         try query.check()
-        filter.userId = try call.principal.owner(asked: userId, others: .usersRead)
+        filter.userId = try call.principal.owner(asked: userId, others: .usersRead, programs: .apiKeysRead)
         let page = try await keys.list(filter, in: database)
         let known = try await models.find(Set(page.items.flatMap(\.modelIds)).sorted(), in: database)
         let now = Date()
@@ -51,15 +51,17 @@ struct KeyRoutes: RouteGroup {
 
     private func get(_ call: AuthenticatedCall) async throws -> Response {
         let id = try call.call.uuid("id")
-        let key = try await visible(id, to: call.principal, others: .usersRead)
+        let key = try await visible(id, to: call.principal, others: .usersRead, programs: .apiKeysRead)
         let known = try await models.find(key.modelIds, in: database)
         return .json(KeyView(key: key, models: known, now: Date(), isDetailed: true))
     }
 
     /// The key, if the caller owns it or may deal with everybody's; else there is none.
-    private func visible(_ id: UUID, to principal: Principal, others permission: Permission) async throws -> APIKey {
+    private func visible(
+        _ id: UUID, to principal: Principal, others permission: Permission, programs: Permission
+    ) async throws -> APIKey {
         guard let key = try await keys.find(id, in: database), !key.isDeleted,
-            principal.sees(thingsOf: key.userId, others: permission)
+            principal.sees(thingsOf: key.userId, others: permission, programs: programs)
         else {
             throw APIError.notFound("API key", id: id.text)
         }
@@ -85,7 +87,7 @@ struct KeyRoutes: RouteGroup {
 
     private func delete(_ call: AuthenticatedCall) async throws -> Response {
         let id = try call.call.uuid("id")
-        _ = try await visible(id, to: call.principal, others: .usersWrite)
+        _ = try await visible(id, to: call.principal, others: .usersWrite, programs: .apiKeysDelete)
         let outcome = Changes.Outcome(reload: { _ in
             try await keys.find(id, in: database).map { DeletedKeyView(key: $0) }
         })

@@ -72,7 +72,12 @@ struct Route: Sendable {
     ) -> Route {
         Route(method: method, path: path, policy: .permission(permission)) { call, authenticator in
             let call = try await authenticated(call, by: authenticator)
-            try call.principal.require(permission)
+            do {
+                try call.principal.require(permission)
+            } catch {
+                await authenticator.denials.note(call, lacking: permission)
+                throw error
+            }
             return try await respond(call)
         }
     }

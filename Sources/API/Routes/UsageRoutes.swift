@@ -31,8 +31,7 @@ struct UsageRoutes: RouteGroup {
         let keyId = query.uuid("apiKeyId")
         let userId = query.uuid("userId")
         try query.check()
-        // Whoever may see all usage names the user, or nobody for everybody's; others see their own.
-        let owner = call.principal.may(.adminUsage) ? userId : try call.principal.requireUser().id
+        let owner = call.principal.ownerOrEverybody(asked: userId, others: .adminUsage)
         let filter = UsageFilter(from: range.start, to: range.end, userId: owner, modelId: modelId, apiKeyId: keyId)
         let summary = try await usage.summary(filter, in: database)
         return .json(UsageSummaryView(range: range, summary: summary))

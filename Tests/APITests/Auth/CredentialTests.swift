@@ -142,6 +142,25 @@ struct CredentialTests {
         }
     }
 
+    @Test("what is refused for want of a permission is audited, once a minute for a caller and route")
+    func denied() async throws {
+        try await APIHarness.run { api in
+            let user = try await api.addUser()
+            for _ in 0..<5 { #expect(try await api.send(.get, "/api/v1/admin/jobs", as: user).status == 403) }
+            _ = try await api.send(.get, "/api/v1/admin/queues", as: user)
+            let rows = try await api.database.client.query(
+                """
+                select metadata->>'route', user_id from audit_logs where action = 'ACCESS_DENIED' and not success
+                order by 1
+                """
+            ).map { try $0.decode(String.self, UUID.self) }
+            // Requests on both sides of a minute's end may make one more.
+            #expect((2...3).contains(rows.count))
+            #expect(rows.first?.0 == "GET /api/v1/admin/jobs" && rows.last?.0 == "GET /api/v1/admin/queues")
+            #expect(rows.allSatisfy { $0.1 == user.id })
+        }
+    }
+
     @Test("the catalogue of permissions can be read, and asked about")
     func permissions() async throws {
         try await APIHarness.run { api in
