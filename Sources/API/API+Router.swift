@@ -33,7 +33,9 @@ func buildRouter(_ dependencies: APIDependencies) -> Router<APIContext> {
 
 /// A path that exists answers other methods with 405 and the ones that it knows, instead of 404.
 private func refuseOtherMethods(_ routes: [Route], on router: Router<APIContext>) {
-    let all: [HTTPRequest.Method] = [.get, .head, .post, .put, .patch, .delete, .options, .trace, .connect]
+    let all =
+        [.get, .head, .post, .put, .patch, .delete, .options, .trace, .connect]
+        + ["QUERY", "PROPFIND", "SEARCH"].compactMap { HTTPRequest.Method(rawValue: $0) }
     for (path, routes) in Dictionary(grouping: routes, by: \.path) {
         var known = Set(routes.map(\.method))
         if known.contains(.get) { known.insert(.head) }
