@@ -8,6 +8,7 @@ struct APIDependencies: Sendable {
     let settings: APISettings
     let authenticator: Authenticator
     let metrics: HTTPMetrics
+    let limits: RequestLimits
     let system: SystemRoutes
     let health: HealthRoutes
     let auth: AuthRoutes
@@ -40,6 +41,8 @@ struct APIDependencies: Sendable {
         self.settings = settings
         self.authenticator = authenticator
         metrics = HTTPMetrics(factory: metricsFactory)
+        limits = RequestLimits(
+            settings: settings.rateLimits, database: database, metricsFactory: metricsFactory, logger: logger)
         system = SystemRoutes(
             settings: settings, provider: provider, openAPI: try OpenAPIDocument.load(), registry: registry)
         health = HealthRoutes(
