@@ -46,6 +46,7 @@ class Api:
             for method, operation in item.items():
                 if method in ("get", "post", "put", "patch", "delete", "head"):
                     self.operations.append((method.upper(), path, self.queries(operation), self.fields(operation)))
+        self.changes = [operation for operation in self.operations if operation[0] in ("POST", "PUT", "PATCH")]
         self.tokens = [self.token(url, roles) for roles in (["admin", "user"], ["user"], ["readonly"])]
 
     def fetch(self, url, body=None):
@@ -83,11 +84,13 @@ class Case:
     def __init__(self, api, seed, number):
         self.random = random.Random(f"{seed}:{number}")
         self.api = api
-        self.method, self.path, self.query_names, self.field_names = self.random.choice(api.operations)
         self.kind = self.random.choice(KINDS)
+        operations = api.changes if self.kind in WITH_BODY else api.operations
+        self.method, self.path, self.query_names, self.field_names = self.random.choice(operations)
         self.headers = [("host", "fuzz")]
-        if self.random.random() < 0.7:
-            self.headers.append(("authorization", "Bearer " + self.random.choice(api.tokens)))
+        if self.random.random() < 0.9:
+            token = self.random.choices(api.tokens, [6, 2, 1])[0]
+            self.headers.append(("authorization", "Bearer " + token))
         self.body = b""
         self.version = "HTTP/1.1"
         self.newline = b"\r\n"
@@ -116,8 +119,6 @@ class Case:
 
     def with_body(self, body, length=True):
         self.body = body
-        if self.method in ("GET", "HEAD"):
-            self.method = self.random.choice(["POST", "PATCH", "PUT", "DELETE"])
         self.headers.append(("content-type", "application/json"))
         if length:
             self.headers.append(("content-length", str(len(body))))
@@ -277,6 +278,7 @@ class Case:
         self.whole = self.random.randbytes(self.random.choice([1, 10, 1000, 50_000]))
 
 
+WITH_BODY = ["wrong_types", "plausible", "broken_json", "deep", "big", "short_body", "no_json", "chunks"]
 KINDS = [name for name, member in vars(Case).items()
          if callable(member) and name not in ("__init__", "bytes", "filled_path", "with_body", "value", "object")]
 

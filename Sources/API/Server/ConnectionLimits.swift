@@ -32,7 +32,10 @@ extension HTTPServerBuilder {
 }
 
 /// Puts the two handlers that see to the limits where they belong: before the decoder, and behind it.
-final class ConnectionGuard: RemovableChannelHandler, Sendable {
+final class ConnectionGuard: ChannelInboundHandler, RemovableChannelHandler, Sendable {
+    /// It looks at nothing itself.
+    typealias InboundIn = Never
+
     private let limits: ConnectionLimits
 
     init(_ limits: ConnectionLimits) {
