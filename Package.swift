@@ -26,10 +26,12 @@ let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-s
 let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
 let hummingbirdTesting: Target.Dependency = .product(name: "HummingbirdTesting", package: "hummingbird")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let jwt: Target.Dependency = .product(name: "JWTKit", package: "jwt-kit")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
@@ -55,8 +57,8 @@ let package = Package(
         .executableTarget(
             name: "API",
             dependencies: [
-                "Shared", "Jobs", hummingbird, httpTypes, nioCore, jwt, crypto, log, metrics, lifecycle, signals,
-                arguments, configuration, yams,
+                "Shared", "Jobs", hummingbird, hummingbirdCore, httpTypes, nioCore, nioHTTP1, jwt, crypto, log, metrics,
+                lifecycle, signals, arguments, configuration, yams,
             ],
             resources: [.copy("OpenAPI/openapi.yaml")]),
         .executableTarget(
@@ -83,8 +85,9 @@ let package = Package(
         .testTarget(
             name: "APITests",
             dependencies: [
-                "API", "Shared", "Jobs", "TestSupport", hummingbird, hummingbirdTesting, httpTypes, nioCore, jwt, yams,
-                log, metrics, lifecycle,
+                "API", "Shared", "Jobs", "TestSupport", hummingbird, hummingbirdTesting, httpTypes, nioCore,
+                nioEmbedded,
+                nioHTTP1, jwt, yams, log, metrics, lifecycle,
             ]),
         .testTarget(
             name: "WorkerTests",

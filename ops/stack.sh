@@ -27,6 +27,12 @@ start_litellm() {
     wait_for_http "$LITELLM_URL/health/liveliness" 30 "$LITELLM_PID" litellm
 }
 
+# no_rate_limits: for programs that ask more often than people do; before configure_stack
+no_rate_limits() {
+    export RATE_LIMIT_GLOBAL=0 RATE_LIMIT_AUTHENTICATED=0 RATE_LIMIT_API_KEY=0 RATE_LIMIT_ADMIN=0 RATE_LIMIT_LOGIN=0 \
+        RATE_LIMIT_REVEAL=0
+}
+
 # configure_stack: settings with fresh secrets, good for this run
 configure_stack() {
     if [ -z "$PORT" ]; then

@@ -14,17 +14,13 @@ struct APIProcess {
     private static let cancellation: Duration = .seconds(5)
     /// Connections that wait to be accepted.
     private static let backlog = 1024
-    /// How long a connection may stay without a request, in seconds.
-    private static let idleSeconds: Int64 = 75
-    private static let headerBytes = 16 * 1024
-    private static let headerCount = 100
 
     let configuration: AppConfiguration
     let logger: Logger
 
     /// Serves until SIGTERM or SIGINT, then lets the requests under way end.
     func run() async throws {
-        let registry = PrometheusRegistry(descriptions: HTTPMetrics.descriptions)
+        let registry = PrometheusRegistry(descriptions: HTTPMetrics.descriptions + RateLimitMetrics.descriptions)
         MetricsSystem.bootstrap(PrometheusMetricsFactory(registry))
         ProcessMetrics.install(in: registry, service: "litemaas-api")
 
@@ -50,7 +46,10 @@ struct APIProcess {
         let server = application(dependencies)
 
         // The waiters stop first: requests that wait for jobs are answered, and the server has nothing to wait for.
-        let all: [any Service] = [database, listener, fleet, dependencies.credentialUse, server, waiters]
+        let cleanup = RateLimitCleanup(database: database, logger: logger)
+        let all: [any Service] = [
+            database, listener, fleet, cleanup, dependencies.credentialUse, server, waiters,
+        ]
         var group = ServiceGroupConfiguration(
             services: all.map {
                 .init(
@@ -67,14 +66,10 @@ struct APIProcess {
     private func application(_ dependencies: APIDependencies) -> some ApplicationProtocol {
         Application(
             router: buildRouter(dependencies),
-            server: .http1(
-                configuration: .init(
-                    idleTimeout: .seconds(Self.idleSeconds),
-                    httpDecoderConfiguration: .init(
-                        maxHeaderFieldSize: Self.headerBytes, maxHeaderListSize: Self.headerBytes,
-                        maxHeaderFieldCount: Self.headerCount))),
+            server: .http1(limits: ConnectionLimits()),
             configuration: ApplicationConfiguration(
-                address: .hostname(configuration.server.host, port: configuration.server.port), backlog: Self.backlog),
+                address: .hostname(configuration.server.host, port: configuration.server.port), backlog: Self.backlog,
+                availableConnectionsDelegate: .maximum(configuration.server.maxConnections, logger: logger)),
             logger: logger)
     }
 
@@ -102,6 +97,8 @@ extension APISettings {
         defaultRoles = configuration.users.roles.compactMap(Role.init(spelling:))
         serviceTokens = configuration.auth.serviceTokens
         refreshLifetime = configuration.auth.refreshLifetime
+        rateLimits = configuration.rateLimits
+        trustedProxies = configuration.server.trustedProxies
         bootstrapAdmins = Set(configuration.auth.bootstrapAdmins.map { $0.lowercased() })
         defaultLimits = SpendingLimits(
             maxBudget: Decimal(configuration.users.maxBudget), tpmLimit: configuration.users.tpmLimit,

@@ -10,6 +10,7 @@ struct APIDependencies: Sendable {
     /// To be run with the process.
     let credentialUse: CredentialUse
     let metrics: HTTPMetrics
+    let limits: RequestLimits
     let system: SystemRoutes
     let health: HealthRoutes
     let auth: AuthRoutes
@@ -51,6 +52,8 @@ struct APIDependencies: Sendable {
         self.settings = settings
         self.authenticator = authenticator
         metrics = HTTPMetrics(factory: metricsFactory)
+        limits = RequestLimits(
+            settings: settings.rateLimits, database: database, metricsFactory: metricsFactory, logger: logger)
         system = SystemRoutes(
             settings: settings, provider: provider, openAPI: try OpenAPIDocument.load(), registry: registry)
         health = HealthRoutes(

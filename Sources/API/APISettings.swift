@@ -21,6 +21,10 @@ struct APISettings: Sendable {
     var refreshLifetime: Duration = .seconds(30 * 86_400)
     /// In lower case: user names and e-mail addresses that are given the role admin when they sign in.
     var bootstrapAdmins: Set<String> = []
+    /// How many requests a caller may make.
+    var rateLimits = RateLimitSettings()
+    /// Proxies whose word on where a request comes from is believed.
+    var trustedProxies: [IPNetwork] = []
     /// Shown to clients; nothing is converted.
     var currency = Currency()
     /// How long a day's usage counts as fresh, in minutes.

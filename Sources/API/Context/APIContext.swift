@@ -1,6 +1,7 @@
 import Hummingbird
 import Logging
 import NIOCore
+import Shared
 
 /// What travels with a request.
 struct APIContext: RequestContext {
@@ -12,14 +13,17 @@ struct APIContext: RequestContext {
     var requestId = ""
     /// The client's own id, when it is a UUID of version 4.
     var correlationId: String?
-    /// The peer's address as the socket shows it.
-    let clientAddress: String?
+    /// Where the request comes from: the connection's peer, until `RequestScope` has looked behind trusted proxies.
+    var clientIP: IPAddress?
     let record = RequestRecord()
 
     init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)
-        clientAddress = source.channel.remoteAddress?.ipAddress
+        clientIP = source.channel.remoteAddress?.ipAddress.flatMap { IPAddress($0) }
     }
+
+    /// `clientIP` in writing.
+    var clientAddress: String? { clientIP?.description }
 
     var maxUploadSize: Int { Self.bodyLimit }
 }

@@ -2,6 +2,7 @@ import Foundation
 import HTTPTypes
 import Hummingbird
 import NIOCore
+import NIOHTTP1
 import Shared
 
 /// One request to one route, with the ways to read its parts. Every reader refuses what it cannot use with an
@@ -52,6 +53,12 @@ struct Call: Sendable {
             return Array(buffer.readableBytesView)
         } catch is NIOTooManyBytesError {
             throw Self.tooLarge
+        } catch let error as HTTPParserError {
+            throw error
+        } catch is CancellationError {
+            throw APIError.unavailable("The server is stopping; send the request again.")
+        } catch {
+            throw APIError(.badRequest, .invalidInput, "The body did not arrive completely.")
         }
     }
 

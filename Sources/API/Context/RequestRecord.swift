@@ -5,6 +5,7 @@ final class RequestRecord: Sendable {
     private struct Facts {
         var userId: String?
         var errorCode: String?
+        var rateLimit: RateLimitDecision?
     }
 
     private let facts = Mutex(Facts())
@@ -19,5 +20,11 @@ final class RequestRecord: Sendable {
     var errorCode: String? {
         get { facts.withLock { $0.errorCode } }
         set { facts.withLock { $0.errorCode = newValue } }
+    }
+
+    /// Where the caller stands with their limit.
+    var rateLimit: RateLimitDecision? {
+        get { facts.withLock { $0.rateLimit } }
+        set { facts.withLock { $0.rateLimit = newValue } }
     }
 }

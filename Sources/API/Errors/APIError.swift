@@ -39,6 +39,7 @@ enum ErrorCode: String, Sendable, CaseIterable {
     case uriTooLong = "URI_TOO_LONG"
     case unsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE"
     case idempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED"
+    case rateLimited = "RATE_LIMITED"
     case locked = "RESOURCE_LOCKED"
     case internalError = "INTERNAL_ERROR"
     case database = "DATABASE_ERROR"
@@ -82,10 +83,14 @@ struct ErrorDetails: Sendable {
     var upstreamCode: String?
     /// The job whose failure this error reports.
     var job: JobView?
+    /// The limit that was exceeded, and its window in words.
+    var limit: Int?
+    var timeWindow: String?
+    var retryAfterMs: Int?
 
     var isEmpty: Bool {
         field == nil && suggestion == nil && resource == nil && id == nil && validation.isEmpty && service == nil
-            && upstreamCode == nil && job == nil
+            && upstreamCode == nil && job == nil && limit == nil
     }
 }
 

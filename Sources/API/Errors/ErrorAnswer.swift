@@ -62,6 +62,9 @@ extension ErrorDetails: JSONRepresentable {
             json.member("service", service)
             json.member("upstreamCode", upstreamCode)
             json.member("job", job)
+            json.member("limit", limit)
+            json.member("timeWindow", timeWindow)
+            json.member("retryAfterMs", retryAfterMs)
         }
     }
 }

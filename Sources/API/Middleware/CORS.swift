@@ -9,7 +9,8 @@ struct CORS: RouterMiddleware {
     private static let requestHeaders =
         "Authorization, Content-Type, Idempotency-Key, Prefer, X-Request-Id, X-Correlation-Id, traceparent"
     private static let responseHeaders =
-        "Location, Preference-Applied, Idempotency-Replayed, Retry-After, X-Request-Id, X-Correlation-Id"
+        "Location, Preference-Applied, Idempotency-Replayed, Retry-After, X-Request-Id, X-Correlation-Id, "
+        + "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
 
     let origins: Set<String>
 

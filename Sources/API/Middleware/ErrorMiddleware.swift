@@ -2,6 +2,7 @@ import Foundation
 import HTTPTypes
 import Hummingbird
 import Logging
+import NIOHTTP1
 
 /// The innermost layer: turns whatever a handler throws into the one error body, so that nothing leaves this API as
 /// a bare status.
@@ -19,6 +20,9 @@ struct ErrorMiddleware: RouterMiddleware {
                 throw APIError(.uriTooLong, .uriTooLong, "The URI is longer than \(Self.uriLimit) bytes.")
             }
             return try await next(request, context)
+        } catch let error as HTTPParserError {
+            // What is no HTTP any more in the middle of a body: the server answers it and closes the connection.
+            throw error
         } catch {
             let answer = ErrorTranslator.apiError(for: error)
             if answer.status.code >= 500 {

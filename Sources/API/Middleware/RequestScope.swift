@@ -8,6 +8,12 @@ import Shared
 struct RequestScope: RouterMiddleware {
     typealias Context = APIContext
 
+    let proxies: TrustedProxies
+
+    init(proxies: TrustedProxies) {
+        self.proxies = proxies
+    }
+
     /// Sent with every answer. An API that serves no pages needs none of what browsers would otherwise allow.
     private let securityHeaders: [HTTPField] = [
         HTTPField(name: .xContentTypeOptions, value: "nosniff"),
@@ -23,6 +29,7 @@ struct RequestScope: RouterMiddleware {
         next: @concurrent (Request, APIContext) async throws -> Response
     ) async throws -> Response {
         var context = context
+        context.clientIP = proxies.client(peer: context.clientIP, headers: request.headers)
         context.requestId = RequestIdentity.requestId(from: request.headers[.requestId])
         context.correlationId = RequestIdentity.correlationId(from: request.headers[.correlationId])
         context.logger = logger(for: context)
@@ -34,6 +41,7 @@ struct RequestScope: RouterMiddleware {
         if let correlationId = scoped.correlationId {
             response.headers[.correlationId] = correlationId
         }
+        scoped.record.rateLimit?.write(to: &response.headers)
         for header in securityHeaders {
             response.headers.append(header)
         }

@@ -43,6 +43,8 @@ package struct AppConfiguration: Sendable {
     package let keys: KeyConfiguration
     /// The worker.
     package let worker: WorkerConfiguration
+    /// How many requests a caller may make.
+    package let rateLimits: RateLimitSettings
     /// Every variable that this process reads, with its value (secrets redacted) and where it came from.
     package let settings: [ResolvedSetting]
     /// Sentences to log at the start: what is dangerous, and what is set without effect.
@@ -76,6 +78,7 @@ package struct AppConfiguration: Sendable {
         users = NewUserConfiguration(&reader)
         keys = KeyConfiguration(&reader)
         worker = WorkerConfiguration(&reader, litellmTimeout: litellm.timeout)
+        rateLimits = RateLimitSettings(&reader)
         settings = reader.resolved
         var notices = reader.notices()
         if auth.mockAuth {

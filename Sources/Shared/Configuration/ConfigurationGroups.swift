@@ -10,6 +10,10 @@ package struct ServerConfiguration: Sendable {
     package let publicURL: String
     /// `CORS_ORIGIN`.
     package let corsOrigins: [String]
+    /// `TRUSTED_PROXIES`.
+    package let trustedProxies: [IPNetwork]
+    /// `HTTP_MAX_CONNECTIONS`: the API's.
+    package let maxConnections: Int
 
     init(_ reader: inout SettingsReader) {
         host = reader.read(SettingsList.host)
@@ -17,6 +21,8 @@ package struct ServerConfiguration: Sendable {
         workerPort = reader.read(SettingsList.workerPort)
         publicURL = reader.read(SettingsList.publicURL) ?? "http://localhost:\(port)"
         corsOrigins = reader.read(SettingsList.corsOrigins)
+        trustedProxies = reader.read(SettingsList.trustedProxies)
+        maxConnections = reader.read(SettingsList.maxConnections)
     }
 }
 

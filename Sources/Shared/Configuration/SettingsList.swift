@@ -51,23 +51,18 @@ package enum SettingsList {
         "CORS_ORIGIN", .list(of: "origins such as https://litemaas.example.com", element: origin),
         default: ["http://localhost:3000"], .server, usedBy: [.api], "Origins whose pages may call the API.")
 
+    static let trustedProxies = Setting(
+        "TRUSTED_PROXIES", .list(of: "addresses and networks such as 10.0.0.0/8", element: network), default: [],
+        .server, usedBy: [.api], example: "10.0.0.0/8,127.0.0.1",
+        "Proxies whose `X-Forwarded-For` is believed: a client's address is the last one there that is not one of "
+            + "them. Left out: the address of the connection.")
+    static let maxConnections = Setting(
+        "HTTP_MAX_CONNECTIONS", .integer(1...1_000_000), default: 8192, .server, usedBy: [.api],
+        "Connections that the API keeps at once; further ones wait to be accepted.")
+
     private static let server = [
         host.definition, port.definition, workerPort.definition, publicURL.definition, corsOrigins.definition,
-        .unread(
-            "TRUSTED_PROXIES", .server, .reserved("client addresses behind a proxy"), example: "10.0.0.0/8,127.0.0.1",
-            "Proxies whose `X-Forwarded-For` is to be believed. Until then the address of a client is its connection's."
-        ),
-    ]
-
-    // MARK: Request limits
-
-    private static let limits: [SettingDefinition] = [
-        .unread(
-            "RATE_LIMIT_MAX", .limits, .reserved("rate limits"), example: "100",
-            "Requests that one caller may make within `RATE_LIMIT_TIME_WINDOW`."),
-        .unread(
-            "RATE_LIMIT_TIME_WINDOW", .limits, .reserved("rate limits"), example: "1m",
-            "The window of `RATE_LIMIT_MAX`."),
+        trustedProxies.definition, maxConnections.definition,
     ]
 
     // MARK: Checks of list entries
@@ -77,5 +72,11 @@ package enum SettingsList {
         let url = try SettingParser<String>.url(schemes: ["http", "https"]).parse(text)
         guard url.split(separator: "/").count == 2 else { throw SettingRefusal() }
         return url
+    }
+
+    /// An address or a network of addresses.
+    @Sendable private static func network(_ text: String) throws(SettingRefusal) -> IPNetwork {
+        guard let network = IPNetwork(text) else { throw SettingRefusal() }
+        return network
     }
 }

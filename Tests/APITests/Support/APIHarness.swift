@@ -32,7 +32,7 @@ struct APIHarness: Sendable {
         var hasWorker = false
         /// Whether requests go through a socket.
         var isLive = false
-        var settings = APISettings()
+        var settings = APIHarness.settingsWithoutLimits
         var waiterLimit = 2000
         var provisioning = ProvisioningSettings()
         var logger = APIHarness.quiet
@@ -42,6 +42,13 @@ struct APIHarness: Sendable {
     static let quiet = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
     static let sealerKey = "test:" + Data(repeating: 7, count: 32).base64EncodedString()
     static let jwtSecret = Secret("a secret of at least thirty-two bytes")
+
+    /// Tests ask more often than a limit allows; those that mean the limits set them.
+    static var settingsWithoutLimits: APISettings {
+        var settings = APISettings()
+        settings.rateLimits = .off
+        return settings
+    }
 
     static func run(_ body: @escaping @Sendable (APIHarness) async throws -> Void) async throws {
         try await run({ _ in }, body)
@@ -53,15 +60,20 @@ struct APIHarness: Sendable {
         var options = Options()
         configure(&options)
         let wanted = options
-        try await withTestDatabase { database in
-            let parts = try await Parts(database, wanted)
-            let application = Application(
-                router: buildRouter(parts.dependencies),
-                configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: 0)),
-                services: parts.services, logger: wanted.logger)
-            try await application.test(wanted.isLive ? .live : .router) { client in
-                try await body(parts.harness(client))
-            }
+        try await withTestDatabase { try await run(on: $0, wanted, body) }
+    }
+
+    /// One of several processes of the API on one database.
+    static func run(
+        on database: TestDatabase, _ options: Options, _ body: @escaping @Sendable (APIHarness) async throws -> Void
+    ) async throws {
+        let parts = try await Parts(database, options)
+        let application = Application(
+            router: buildRouter(parts.dependencies), server: .http1(limits: ConnectionLimits()),
+            configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: 0)),
+            services: parts.services, logger: options.logger)
+        try await application.test(options.isLive ? .live : .router) { client in
+            try await body(parts.harness(client))
         }
     }
 
@@ -72,7 +84,7 @@ struct APIHarness: Sendable {
         let litellm = FakeLiteLLM()
         let gate: TransportGate
         let tokens: SessionTokens
-        let registry = PrometheusRegistry(descriptions: HTTPMetrics.descriptions)
+        let registry = PrometheusRegistry(descriptions: HTTPMetrics.descriptions + RateLimitMetrics.descriptions)
         let dependencies: APIDependencies
         var services: [any Service]
 
