@@ -11,6 +11,7 @@ struct APIDependencies: Sendable {
     let system: SystemRoutes
     let health: HealthRoutes
     let auth: AuthRoutes
+    let authInformation: AuthInformationRoutes
     let keys: KeyRoutes
     let models: ModelRoutes
     let users: UserRoutes
@@ -47,8 +48,10 @@ struct APIDependencies: Sendable {
             settings: settings)
         auth = AuthRoutes(
             signIn: SignIn(
-                database: database, provider: provider, tokens: tokens, provisioning: users, settings: settings),
+                database: database, provider: provider, tokens: tokens, provisioning: users, settings: settings,
+                logger: logger),
             authenticator: authenticator, provider: provider, database: database)
+        authInformation = AuthInformationRoutes(provider: provider)
         keys = KeyRoutes(
             database: database, sealer: sealer,
             provisioning: KeyProvisioning(queue: queue, sealer: sealer, settings: provisioning), changes: changes)

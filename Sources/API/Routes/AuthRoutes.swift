@@ -41,11 +41,13 @@ struct AuthRoutes: RouteGroup {
 
     private func callback(_ call: Call) async throws -> Response {
         var query = try call.query()
-        let code = query.string("code", limit: 2048)
+        let code = query.string("code", limit: 4096)
         let state = query.string("state", limit: 256)
-        if code == nil { query.refuse("code", .required, "is required") }
+        let error = query.string("error", limit: 255)
+        if code == nil, error == nil { query.refuse("code", .required, "is required") }
         if state == nil { query.refuse("state", .required, "is required") }
         try query.check()
+        if let error { throw try await signIn.refusal(error, state: state ?? "", from: call) }
         return redirect(to: try await signIn.finish(code: code ?? "", state: state ?? "", from: call))
     }
 
@@ -92,7 +94,7 @@ struct AuthRoutes: RouteGroup {
         try fields.check()
         let identity = ExternalIdentity(
             subject: "dev-\(username)", username: username, email: "\(PercentCoding.encode(username))@dev.invalid",
-            fullName: nil, roles: roles)
+            fullName: nil, roles: roles, emailIsVerified: true, usernameIsUnique: true)
         let user = try await signIn.user(for: identity, from: call)
         let token = try await signIn.tokens.issue(for: user)
         return .json(
@@ -132,10 +134,12 @@ struct AuthRoutes: RouteGroup {
             AuditEntry(
                 actor: call.actor, action: "LOGOUT", resourceType: "AUTH", resourceId: call.principal.id),
             in: database)
+        let origin = call.request.headers[.origin].flatMap { signIn.settings.frontendOrigins.contains($0) ? $0 : nil }
+        let url = await provider.logoutURL(returningTo: origin ?? signIn.settings.frontendOrigins.first)
         return .json(
             Members { json in
                 json.member("message", "Logged out successfully")
-                json.nullMember("logoutUrl")
+                if let url { json.member("logoutUrl", url) } else { json.nullMember("logoutUrl") }
             })
     }
 
