@@ -1,5 +1,6 @@
 import HTTPTypes
 import Jobs
+import Logging
 import Shared
 
 // What the callback has to find out before there is a user, and the notes of sign-ins that fail. A note names the reason
@@ -53,7 +54,8 @@ extension SignIn {
     func noting<Result: Sendable>(from call: Call, _ body: () async throws -> Result) async throws -> Result {
         do {
             return try await body()
-        } catch let error as ProvisioningError where [.usernameTaken, .emailTaken, .identityTaken].contains(error.code) {
+        } catch let error as ProvisioningError where [.usernameTaken, .emailTaken, .identityTaken].contains(error.code)
+        {
             throw try await taken(from: call)
         } catch let error as PostgresError where error.isUniqueViolation() {
             throw try await taken(from: call)
@@ -65,7 +67,8 @@ extension SignIn {
         return APIError(
             .conflict, .alreadyExists, "Another user has this name or e-mail address.",
             details: ErrorDetails(
-                suggestion: "Ask an administrator: a user that was made ahead of the first sign-in is yours only if the "
+                suggestion:
+                    "Ask an administrator: a user that was made ahead of the first sign-in is yours only if the "
                     + "sign-in provider vouches for the address."))
     }
 

@@ -61,19 +61,21 @@ struct IDTokenTests {
         }
     }
 
-    @Test("what a token must say, and does not", arguments: [
-        (["exp": 1_799_999_940], "id_token_expired"), (["exp": nil], "id_token_expired"),
-        (["exp": "1800000300"], "id_token_expired"),
-        (["iat": 1_800_000_061], "id_token_issued"), (["iat": nil], "id_token_issued"),
-        (["nbf": 1_800_000_061], "id_token_early"), (["nbf": "later"], "id_token_early"),
-        (["aud": "other"], "id_token_audience"), (["aud": nil], "id_token_audience"),
-        (["aud": []], "id_token_audience"), (["aud": ["litemaas", "other"]], "id_token_party"),
-        (["aud": ["litemaas", "other"], "azp": "other"], "id_token_party"), (["azp": "other"], "id_token_party"),
-        (["iss": "https://sso.example"], "id_token_issuer"), (["iss": "https://evil.example/"], "id_token_issuer"),
-        (["iss": nil], "id_token_issuer"),
-        (["nonce": "m"], "id_token_nonce"), (["nonce": nil], "id_token_nonce"), (["nonce": 1], "id_token_nonce"),
-        (["sub": nil], "id_token_subject"), (["sub": ""], "id_token_subject"), (["sub": 7], "id_token_subject"),
-    ] as [([String: JSONValue], String)])
+    @Test(
+        "what a token must say, and does not",
+        arguments: [
+            (["exp": 1_799_999_940], "id_token_expired"), (["exp": nil], "id_token_expired"),
+            (["exp": "1800000300"], "id_token_expired"),
+            (["iat": 1_800_000_061], "id_token_issued"), (["iat": nil], "id_token_issued"),
+            (["nbf": 1_800_000_061], "id_token_early"), (["nbf": "later"], "id_token_early"),
+            (["aud": "other"], "id_token_audience"), (["aud": nil], "id_token_audience"),
+            (["aud": []], "id_token_audience"), (["aud": ["litemaas", "other"]], "id_token_party"),
+            (["aud": ["litemaas", "other"], "azp": "other"], "id_token_party"), (["azp": "other"], "id_token_party"),
+            (["iss": "https://sso.example"], "id_token_issuer"), (["iss": "https://evil.example/"], "id_token_issuer"),
+            (["iss": nil], "id_token_issuer"),
+            (["nonce": "m"], "id_token_nonce"), (["nonce": nil], "id_token_nonce"), (["nonce": 1], "id_token_nonce"),
+            (["sub": nil], "id_token_subject"), (["sub": ""], "id_token_subject"), (["sub": 7], "id_token_subject"),
+        ] as [([String: JSONValue], String)])
     func refused(changes: [String: JSONValue], expected: String) async throws {
         let key = await TestKey(elliptic: "e")
         let token = try await key.token(Self.claims(changes))

@@ -108,7 +108,7 @@ struct RouteTableTests {
                 switch route.policy {
                 case .anyone, .anyoneOrCaller:
                     #expect(anonymous.errorCode != "UNAUTHORIZED", "\(Self.name(route))")
-                case .signedIn:
+                case .signedIn, .session:
                     #expect(anonymous.status == 401, "\(Self.name(route))")
                     #expect(powerless.status != 401 && powerless.status != 403, "\(Self.name(route))")
                 case .permission:
@@ -191,7 +191,7 @@ struct OpenAPITests {
                 switch route.policy {
                 case .anyone: #expect(security == [], "\(route.path)")
                 case .anyoneOrCaller: #expect(security?.count == 2, "\(route.path)")
-                case .signedIn, .permission: #expect(security == nil, "\(route.path)")
+                case .signedIn, .session, .permission: #expect(security == nil, "\(route.path)")
                 }
             }
         }

@@ -23,16 +23,19 @@ struct IDTokenValidator: Sendable {
     }
 
     private func signed(_ token: [UInt8], _ header: IDTokenHeader) async throws -> JSONValue {
-        var candidates = try await keys.content().filter { $0.fits(header) }
-        if candidates.isEmpty {
-            // A key that was put in use since: providers publish it before they sign with it.
-            candidates = try await keys.newerContent()?.filter { $0.fits(header) } ?? []
-        }
-        guard !candidates.isEmpty else { throw SignInFailure.refused("id_token_unknown_key") }
-        for key in candidates {
+        let known = try await keys.content().filter { $0.fits(header) }
+        if let claims = await claims(of: token, header, by: known) { return claims }
+        // A key that was put in use since: providers publish it before they sign with it.
+        let newer = try await keys.newerContent()?.filter { $0.fits(header) } ?? []
+        if let claims = await claims(of: token, header, by: newer) { return claims }
+        throw SignInFailure.refused(known.isEmpty && newer.isEmpty ? "id_token_unknown_key" : "id_token_signature")
+    }
+
+    private func claims(of token: [UInt8], _ header: IDTokenHeader, by keys: [SigningKey]) async -> JSONValue? {
+        for key in keys {
             if let claims = await key.claims(of: token, header: header) { return claims }
         }
-        throw SignInFailure.refused("id_token_signature")
+        return nil
     }
 
     private func check(_ claims: JSONValue, nonce: String?) throws(SignInFailure) {

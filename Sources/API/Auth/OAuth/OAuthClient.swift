@@ -127,7 +127,8 @@ enum ProviderText {
     static func address(_ value: JSONValue?) -> String? {
         guard let text = line(value) else { return nil }
         let parts = text.split(separator: "@", omittingEmptySubsequences: false)
-        return parts.count == 2 && parts.allSatisfy { !$0.isEmpty } && !text.contains(where: \.isWhitespace) ? text : nil
+        return parts.count == 2 && parts.allSatisfy { !$0.isEmpty } && !text.contains(where: \.isWhitespace)
+            ? text : nil
     }
 
     /// An array of texts, or one text.

@@ -48,7 +48,7 @@ struct ProviderHTTP: Sendable {
         }
         do {
             return Answer(status: response.status, json: try JSONParser.parse(response.body))
-        } catch is JSONSyntaxError {
+        } catch {
             return Answer(status: response.status, json: .null)
         }
     }

@@ -30,7 +30,8 @@ struct SignInFailure: Error, Sendable, Equatable {
     /// 503.
     static func unavailable(_ reason: String, detail: String? = nil) -> SignInFailure {
         SignInFailure(
-            kind: .unavailable, reason: reason, message: "The sign-in provider cannot be used now; sign in again later.",
+            kind: .unavailable, reason: reason,
+            message: "The sign-in provider cannot be used now; sign in again later.",
             detail: detail)
     }
 
