@@ -21,6 +21,7 @@ let dependencies: [Package.Dependency] = [
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
@@ -86,8 +87,7 @@ let package = Package(
             name: "APITests",
             dependencies: [
                 "API", "Shared", "Jobs", "TestSupport", hummingbird, hummingbirdTesting, httpTypes, nioCore,
-                nioEmbedded,
-                nioHTTP1, jwt, yams, log, metrics, lifecycle,
+                nioEmbedded, nioHTTP1, jwt, yams, crypto, cryptoExtras, log, metrics, lifecycle,
             ]),
         .testTarget(
             name: "WorkerTests",

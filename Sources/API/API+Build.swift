@@ -35,10 +35,15 @@ struct APIProcess {
         let fleet = FleetMetrics(database: database, workerId: nil, logger: logger)
         fleet.install(in: registry)
 
+        // Only for signing in; nothing is opened before somebody does.
+        let transport = CurlTransport(
+            settings: HTTPSettings(
+                caFile: configuration.auth.oauth.caFile, userAgent: "litemaas/\(BuildInfo.version)", metrics: false),
+            logger: logger)
         let dependencies = try APIDependencies(
             settings: APISettings(configuration), database: database, queue: queue, waiters: waiters,
             sealer: configuration.keys.sealer, provisioning: ProvisioningSettings(configuration),
-            provider: try identityProvider(),
+            provider: identityProvider(transport),
             tokens: await SessionTokens(
                 secret: configuration.auth.jwtSecret, previous: configuration.auth.previousJWTSecret,
                 lifetime: Int(configuration.auth.jwtLifetime.inSeconds)),
@@ -48,7 +53,7 @@ struct APIProcess {
         // The waiters stop first: requests that wait for jobs are answered, and the server has nothing to wait for.
         let cleanup = RateLimitCleanup(database: database, logger: logger)
         let all: [any Service] = [
-            database, listener, fleet, cleanup, dependencies.credentialUse, server, waiters,
+            database, transport, listener, fleet, cleanup, dependencies.credentialUse, server, waiters,
         ]
         var group = ServiceGroupConfiguration(
             services: all.map {
@@ -73,17 +78,14 @@ struct APIProcess {
             logger: logger)
     }
 
-    /// Throws ``NoIdentityProvider`` when nobody could sign in.
-    private func identityProvider() throws -> any IdentityProvider {
-        guard configuration.auth.mockAuth else { throw NoIdentityProvider() }
-        return MockIdentityProvider(publicURL: configuration.server.publicURL)
-    }
-}
-
-/// There is no way to sign in.
-struct NoIdentityProvider: Error, CustomStringConvertible {
-    var description: String {
-        "There is no identity provider: set MOCK_AUTH=true (development only)."
+    /// The mock, or what the checked settings name.
+    private func identityProvider(_ transport: any HTTPTransport) -> any IdentityProvider {
+        let auth = configuration.auth
+        guard !auth.mockAuth else { return MockIdentityProvider(publicURL: configuration.server.publicURL) }
+        return switch auth.oauth.provider {
+        case .oidc: OIDCProvider(auth.oauth, transport: transport, logger: logger)
+        case .openshift: OpenShiftProvider(auth.oauth, transport: transport, logger: logger)
+        }
     }
 }
 

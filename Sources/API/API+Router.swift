@@ -5,8 +5,9 @@ import Shared
 /// Every route of this API: the list that is registered, and that tests hold against the documentation.
 func allRoutes(_ dependencies: APIDependencies) -> [Route] {
     let groups: [any RouteGroup] = [
-        dependencies.system, dependencies.health, dependencies.auth, dependencies.sessions,
-        dependencies.serviceTokens, dependencies.permissions, dependencies.keys, dependencies.models,
+        dependencies.system, dependencies.health, dependencies.auth, dependencies.authInformation,
+        dependencies.sessions, dependencies.serviceTokens, dependencies.permissions, dependencies.keys,
+        dependencies.models,
         dependencies.users, dependencies.usage, dependencies.jobs, dependencies.adminJobs, dependencies.adminQueues,
         dependencies.adminLimits, dependencies.adminSchedules, dependencies.adminBreakers, dependencies.adminWorkers,
     ]

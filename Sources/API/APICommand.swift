@@ -32,9 +32,6 @@ struct APICommand: AsyncParsableCommand {
         } catch let error as MigrationError {
             logger.critical("\(error)")
             throw ExitCode(Self.oldSchema)
-        } catch let error as NoIdentityProvider {
-            logger.critical("\(error)")
-            throw ExitCode(Self.badConfiguration)
         }
     }
 }

@@ -17,6 +17,7 @@ struct APIDependencies: Sendable {
     let sessions: SessionRoutes
     let serviceTokens: ServiceTokenRoutes
     let permissions = PermissionRoutes()
+    let authInformation: AuthInformationRoutes
     let keys: KeyRoutes
     let models: ModelRoutes
     let users: UserRoutes
@@ -61,9 +62,12 @@ struct APIDependencies: Sendable {
             settings: settings)
         auth = AuthRoutes(
             signIn: SignIn(
-                database: database, provider: provider, sessions: sessions, provisioning: users, settings: settings),
+                database: database, provider: provider, sessions: sessions, provisioning: users, settings: settings,
+                logger: logger),
             provider: provider)
-        self.sessions = SessionRoutes(sessions: sessions, authenticator: authenticator, provider: provider)
+        authInformation = AuthInformationRoutes(provider: provider)
+        self.sessions = SessionRoutes(
+            sessions: sessions, authenticator: authenticator, provider: provider, settings: settings)
         serviceTokens = ServiceTokenRoutes(database: database, changes: changes)
         keys = KeyRoutes(
             database: database, sealer: sealer,

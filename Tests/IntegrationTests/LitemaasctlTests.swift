@@ -38,7 +38,11 @@ struct LitemaasctlTests {
         #expect(bad.status == 1)
         let report = try JSON.decoder.decode(JSONValue.self, from: Data(bad.output.utf8))
         let variables = report["problems"]?.arrayValue?.compactMap { $0["variable"]?.stringValue } ?? []
-        #expect(Set(variables) == ["DATABASE_URL", "JWT_SECRET", "SECRETS_KEYS", "PORT", "LITELLM_API_KEY"])
+        #expect(
+            Set(variables) == [
+                "DATABASE_URL", "JWT_SECRET", "SECRETS_KEYS", "PORT", "LITELLM_API_KEY", "OAUTH_CLIENT_ID",
+                "OAUTH_CLIENT_SECRET", "OAUTH_ISSUER",
+            ])
         #expect(!bad.output.contains("short-secret"))
         let good = try await run(
             "config", "check", "--for", "cli", database: Secret("postgresql://u:hunter2@localhost/x"))

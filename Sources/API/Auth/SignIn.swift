@@ -1,6 +1,7 @@
 import Foundation
 import HTTPTypes
 import Jobs
+import Logging
 import Shared
 
 /// Starts and ends sign-ins, and keeps the users' rows in step with what the identity provider says.
@@ -9,56 +10,54 @@ struct SignIn: Sendable {
     static let aheadProvider = "ahead"
 
     private static let stateLifetime: Duration = .seconds(300)
-    private static let stateBytes = 32
 
     let database: PostgresClient
     let provider: any IdentityProvider
     let sessions: Sessions
     let settings: APISettings
+    let logger: Logger
     private let provisioning: UserProvisioning
-    private let states = PostgresOAuthStateStore()
+    let states = PostgresOAuthStateStore()
     private let users = PostgresUserStore()
-    private let audit = PostgresAuditStore()
+    let audit = PostgresAuditStore()
 
     init(
         database: PostgresClient, provider: any IdentityProvider, sessions: Sessions,
-        provisioning: UserProvisioning, settings: APISettings
+        provisioning: UserProvisioning, settings: APISettings, logger: Logger
     ) {
         self.provisioning = provisioning
         self.database = database
         self.provider = provider
         self.sessions = sessions
         self.settings = settings
+        self.logger = logger
     }
 
-    /// Remembers a new sign-in and gives the URL to send the browser to.
+    /// Remembers a new sign-in and gives the URL to send the browser to. Throws `APIError` 503 when the provider cannot
+    /// be asked where that is.
     ///
     /// - Parameters:
     ///   - origin: the page that asked; used only when it is one of the configured front ends.
-    ///   - wantsRefresh: whether the session is to have a refresh token.
+    ///   - wantsRefresh: whether the session is to come with a refresh token.
     func begin(origin: String?, wantsRefresh: Bool) async throws -> String {
-        var random = SystemRandomNumberGenerator()
-        let state = hexString((0..<Self.stateBytes).map { _ in UInt8.random(in: .min ... .max, using: &random) })
+        let attempt = SignInAttempt.begin()
+        let url = try await authorizationURL(for: attempt)
         let known = origin.flatMap { settings.frontendOrigins.contains($0) ? $0 : nil }
         try await states.insert(
             OAuthState(
                 provider: provider.name, origin: known ?? settings.frontendOrigins.first ?? "",
-                wantsRefresh: wantsRefresh),
-            stateHash: sha256Hex(state), lifetime: Self.stateLifetime, in: database)
-        return provider.authorizationURL(state: state)
+                pkceVerifier: attempt.verifier, nonce: attempt.nonce, wantsRefresh: wantsRefresh),
+            stateHash: sha256Hex(attempt.state), lifetime: Self.stateLifetime, in: database)
+        return url
     }
 
     /// Ends a sign-in: the URL, with the session in its fragment, to send the browser to.
     ///
-    /// Throws `APIError` 400 when the state is not one of ours, was used or has expired; 403 when the user has been
-    /// deactivated.
+    /// Throws `APIError` 400 when the state is not one of ours, was used or has expired, or when the provider's answer
+    /// proves nothing; 403 when the user has been deactivated; 503 when the provider cannot be asked.
     func finish(code: String, state: String, from call: Call) async throws -> String {
-        guard let begun = try await states.take(stateHash: sha256Hex(state), in: database),
-            begun.provider == provider.name
-        else {
-            throw APIError.validation("state", .invalid, "is unknown, was used before or has expired; sign in again")
-        }
-        let identity = try await provider.identity(code: code)
+        let begun = try await begun(by: state, from: call)
+        let identity = try await identity(code: code, of: begun, from: call)
         let user = try await user(for: identity, from: call)
         let issued = try await sessions.begin(
             for: user, provider: provider.name, withRefresh: begun.wantsRefresh, from: call)
@@ -69,15 +68,19 @@ struct SignIn: Sendable {
 
     /// The user that the identity stands for, made or brought up to date, and a note of the sign-in.
     func user(for identity: ExternalIdentity, from call: Call) async throws -> User {
-        let user = try await database.withTransaction { transaction in
-            let user = try await upsert(identity, from: call, in: transaction)
-            try await audit.append(
-                AuditEntry(
-                    actor: call.actor(for: user), action: user.isActive ? "LOGIN" : "AUTH_DENIED",
-                    resourceType: "AUTH", resourceId: user.id.text,
-                    metadata: ["provider": .string(provider.name)]),
-                in: transaction)
-            return user
+        let user = try await noting(from: call) {
+            try await database.withTransaction { transaction in
+                let user = try await upsert(identity, from: call, in: transaction)
+                try await audit.append(
+                    AuditEntry(
+                        actor: call.actor(for: user), action: user.isActive ? "LOGIN" : "AUTH_DENIED",
+                        resourceType: "AUTH", resourceId: user.id.text, success: user.isActive,
+                        metadata: user.isActive
+                            ? ["provider": .string(provider.name)]
+                            : ["provider": .string(provider.name), "reason": "user_inactive"]),
+                    in: transaction)
+                return user
+            }
         }
         guard user.isActive else {
             throw APIError(.forbidden, .forbidden, "This user has been deactivated.")
@@ -95,9 +98,7 @@ struct SignIn: Sendable {
         if let known = try await users.find(provider: provider.name, oauthId: identity.subject, in: transaction) {
             return try await users.signIn(known.id, as: profile, in: transaction)
         }
-        if let ahead = try await users.find(email: identity.email, in: transaction),
-            ahead.oauthProvider == Self.aheadProvider
-        {
+        if let ahead = try await userMadeAhead(for: identity, in: transaction) {
             return try await users.signIn(ahead.id, as: profile, in: transaction)
         }
         let new = NewUser(
@@ -109,10 +110,33 @@ struct SignIn: Sendable {
         return try await provisioning.create(new, by: actor, in: transaction).user
     }
 
-    /// What the provider says, or the default; and admin for whom the operator has named.
+    /// The user whom an administrator made for this person, ahead of their first sign-in: by the address if the provider
+    /// vouches for it, or by the name, letter for letter, if the provider's names are nobody's to choose. Nobody else's
+    /// user is ever taken over.
+    private func userMadeAhead(
+        for identity: ExternalIdentity, in transaction: PostgresTransaction
+    ) async throws -> User? {
+        if identity.emailIsVerified, let ahead = try await users.find(email: identity.email, in: transaction),
+            ahead.oauthProvider == Self.aheadProvider
+        {
+            return ahead
+        }
+        guard identity.usernameIsUnique,
+            let ahead = try await users.find(username: identity.username, in: transaction),
+            ahead.oauthProvider == Self.aheadProvider, ahead.username == identity.username
+        else { return nil }
+        return ahead
+    }
+
+    /// What the provider says, or the default; and admin for whom the operator has named. An address counts only if the
+    /// provider vouches for it, also where it is the user's name.
     private func roles(of identity: ExternalIdentity) -> [Role] {
         var roles = identity.roles.isEmpty ? settings.defaultRoles : identity.roles
-        let names = [identity.username.lowercased(), identity.email.lowercased()]
+        var names: [String] = []
+        if identity.emailIsVerified { names.append(identity.email.lowercased()) }
+        if identity.usernameIsUnique || !identity.username.contains("@") {
+            names.append(identity.username.lowercased())
+        }
         if !roles.contains(.admin), names.contains(where: settings.bootstrapAdmins.contains) {
             roles.insert(.admin, at: 0)
         }

@@ -30,11 +30,13 @@ struct AuthRoutes: RouteGroup {
 
     private func callback(_ call: Call) async throws -> Response {
         var query = try call.query()
-        let code = query.string("code", limit: 2048)
+        let code = query.string("code", limit: 4096)
         let state = query.string("state", limit: 256)
-        if code == nil { query.refuse("code", .required, "is required") }
+        let error = query.string("error", limit: 255)
+        if code == nil, error == nil { query.refuse("code", .required, "is required") }
         if state == nil { query.refuse("state", .required, "is required") }
         try query.check()
+        if let error { throw try await signIn.refusal(error, state: state ?? "", from: call) }
         return redirect(to: try await signIn.finish(code: code ?? "", state: state ?? "", from: call))
     }
 
@@ -81,7 +83,7 @@ struct AuthRoutes: RouteGroup {
         try fields.check()
         let identity = ExternalIdentity(
             subject: "dev-\(username)", username: username, email: "\(PercentCoding.encode(username))@dev.invalid",
-            fullName: nil, roles: roles)
+            fullName: nil, roles: roles, emailIsVerified: true, usernameIsUnique: true)
         let user = try await signIn.user(for: identity, from: call)
         let issued = try await signIn.sessions.begin(
             for: user, provider: provider.name, withRefresh: false, from: call)

@@ -8,6 +8,7 @@ struct SessionRoutes: RouteGroup {
     let sessions: Sessions
     let authenticator: Authenticator
     let provider: any IdentityProvider
+    let settings: APISettings
 
     var routes: [Route] {
         [
@@ -64,10 +65,12 @@ struct SessionRoutes: RouteGroup {
 
     private func logout(_ call: AuthenticatedCall, _ user: User, _ id: UUID) async throws -> Response {
         _ = try await sessions.end(id, of: user.id, action: "LOGOUT", by: call.actor)
+        let origin = call.request.headers[.origin].flatMap { settings.frontendOrigins.contains($0) ? $0 : nil }
+        let url = await provider.logoutURL(returningTo: origin ?? settings.frontendOrigins.first)
         return .json(
             Members { json in
                 json.member("message", "Logged out successfully")
-                json.nullMember("logoutUrl")
+                if let url { json.member("logoutUrl", url) } else { json.nullMember("logoutUrl") }
             })
     }
 

@@ -62,7 +62,8 @@ struct UserRoutes: RouteGroup {
         return NewUser(
             id: UUID(), username: username, email: email, fullName: fullName,
             oauthProvider: SignIn.aheadProvider, oauthId: email.lowercased(),
-            roles: roles.isEmpty ? settings.defaultRoles : roles, isActive: isActive, limits: settings.defaultLimits)
+            roles: roles.isEmpty ? settings.defaultRoles : roles, roleSource: .grant, isActive: isActive,
+            limits: settings.defaultLimits)
     }
 
     /// Something before and after one `@`, without spaces: whether it can be reached shows when mail is sent.

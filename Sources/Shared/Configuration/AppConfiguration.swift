@@ -74,7 +74,7 @@ package struct AppConfiguration: Sendable {
         database = PostgresSettings(&reader, process: process)
         litellm = LiteLLMSettings(&reader)
         http = HTTPSettings(&reader)
-        auth = AuthConfiguration(&reader, environment: environment)
+        auth = AuthConfiguration(&reader, publicURL: server.publicURL, environment: environment)
         users = NewUserConfiguration(&reader)
         keys = KeyConfiguration(&reader)
         worker = WorkerConfiguration(&reader, litellmTimeout: litellm.timeout)

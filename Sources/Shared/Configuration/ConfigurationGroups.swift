@@ -42,8 +42,10 @@ package struct AuthConfiguration: Sendable {
     package let mockAuth: Bool
     /// `ADMIN_BOOTSTRAP_USERS`: user names or e-mail addresses.
     package let bootstrapAdmins: [String]
+    /// The OAuth provider; unchecked where `mockAuth` takes its place.
+    package let oauth: OAuthConfiguration
 
-    init(_ reader: inout SettingsReader, environment: AppEnvironment) {
+    init(_ reader: inout SettingsReader, publicURL: String, environment: AppEnvironment) {
         jwtSecret = reader.read(SettingsList.jwtSecret)
         previousJWTSecret = reader.read(SettingsList.previousJWTSecret)
         jwtLifetime = reader.read(SettingsList.jwtLifetime)
@@ -51,6 +53,8 @@ package struct AuthConfiguration: Sendable {
         serviceTokens = reader.read(SettingsList.serviceTokens)
         mockAuth = reader.read(SettingsList.mockAuth)
         bootstrapAdmins = reader.read(SettingsList.bootstrapAdmins)
+        oauth = OAuthConfiguration(
+            &reader, publicURL: publicURL, environment: environment, isNeeded: !mockAuth)
         if mockAuth, environment == .production {
             reader.refuse(
                 SettingsList.mockAuth.definition, "is true while APP_ENV is production: anybody could sign in",

@@ -33,31 +33,6 @@ extension SettingsList {
             serviceTokens.definition, mockAuth.definition, bootstrapAdmins.definition,
         ] + oauth
 
-    private static let oauth: [SettingDefinition] = [
-        .unread(
-            "OAUTH_CLIENT_ID", .auth, .reserved("sign-in through OAuth"), example: "litemaas",
-            "The client id at the sign-in provider."),
-        .unread(
-            "OAUTH_CLIENT_SECRET", .auth, .reserved("sign-in through OAuth"), isSecret: true, example: "",
-            "The client's secret."),
-        .unread(
-            "OAUTH_ISSUER", .auth, .reserved("sign-in through OAuth"), example: "https://sso.example.com",
-            "The provider's base URL."),
-        .unread(
-            "OAUTH_CALLBACK_URL", .auth, .reserved("sign-in through OAuth"),
-            example: "https://litemaas.example.com/api/auth/callback",
-            "Where the provider sends users back to; must be registered there."),
-        .unread(
-            "OPENSHIFT_API_URL", .auth, .reserved("sign-in through OAuth"), example: "https://api.cluster.example:6443",
-            "The cluster's API, for users and groups."),
-        .unread(
-            "ALLOW_DEV_TOKENS", .auth, .withoutEffect("tokens without a sign-in exist only with `MOCK_AUTH=true`"),
-            example: "false", "Whether tokens could be had without a sign-in outside development."),
-        .unread(
-            "ALLOWED_FRONTEND_ORIGINS", .auth, .withoutEffect("no origin is let in without a sign-in"),
-            example: "localhost:3000", "Origins that were let in without a sign-in."),
-    ]
-
     // MARK: New users
 
     static let defaultRoles = Setting(
@@ -104,7 +79,7 @@ extension SettingsList {
     ]
 
     /// A role's name as the API writes it.
-    @Sendable private static func role(_ text: String) throws(SettingRefusal) -> String {
+    @Sendable static func role(_ text: String) throws(SettingRefusal) -> String {
         switch text {
         case "adminReadonly", "admin-readonly": return "admin-readonly"
         case "admin", "user", "readonly": return text

@@ -101,6 +101,11 @@ struct SettingsReader {
         problems.append(ConfigurationProblem(definition.name, problem, fix: fix))
     }
 
+    /// Whether something was wrong with the setting already.
+    func hasProblem(_ definition: SettingDefinition) -> Bool {
+        problems.contains { $0.variable == definition.name }
+    }
+
     /// What is set and has no effect, as sentences.
     func notices() -> [String] {
         SettingsList.all.compactMap { definition in

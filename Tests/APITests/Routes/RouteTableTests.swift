@@ -49,6 +49,7 @@ struct RouteTableTests {
         "POST /api/v1/models/sync": .permission(.modelsWrite),
         "POST /api/v1/admin/sync/models": .permission(.modelsWrite),
         "POST /api/v1/admin/users": .permission(.usersWrite),
+        "GET /api/v1/admin/auth/info": .permission(.adminUsage),
         "GET /api/v1/usage/summary": .permission(.usageRead),
         "POST /api/v1/admin/usage/refresh-today": .permission(.usageWrite),
         "GET /api/v1/jobs": .signedIn,

@@ -36,6 +36,8 @@ struct APIHarness: Sendable {
         var waiterLimit = 2000
         var provisioning = ProvisioningSettings()
         var logger = APIHarness.quiet
+        /// How people sign in; nil for the made-up ones.
+        var provider: (any IdentityProvider)?
         var now: @Sendable () -> Date = { Date() }
     }
 
@@ -102,8 +104,9 @@ struct APIHarness: Sendable {
             dependencies = try APIDependencies(
                 settings: options.settings, database: database.client, queue: queue, waiters: waiters, sealer: sealer,
                 provisioning: options.provisioning,
-                provider: MockIdentityProvider(publicURL: options.settings.publicURL), tokens: tokens,
-                registry: registry, metricsFactory: PrometheusMetricsFactory(registry), logger: options.logger)
+                provider: options.provider ?? MockIdentityProvider(publicURL: options.settings.publicURL),
+                tokens: tokens, registry: registry, metricsFactory: PrometheusMetricsFactory(registry),
+                logger: options.logger)
             services = [listener, waiters]
             if options.hasWorker { services += worker(sealer, options) }
         }

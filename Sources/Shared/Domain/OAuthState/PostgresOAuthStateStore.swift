@@ -17,9 +17,11 @@ package struct PostgresOAuthStateStore: Sendable {
                 for update skip locked)
             """,
             """
-            insert into oauth_states (state_hash, provider, origin, wants_refresh, expires_at) values (
-                \(stateHash), \(state.provider), \(state.origin), \(state.wantsRefresh),
-                now() + \(lifetime.inSeconds) * interval '1 second')
+            insert into oauth_states (
+                state_hash, provider, origin, pkce_verifier, nonce, wants_refresh, expires_at)
+            values (
+                \(stateHash), \(state.provider), \(state.origin), \(state.pkceVerifier), \(state.nonce),
+                \(state.wantsRefresh), now() + \(lifetime.inSeconds) * interval '1 second')
             """,
         ])
     }
@@ -29,11 +31,13 @@ package struct PostgresOAuthStateStore: Sendable {
         let rows = try await executor.query(
             """
             delete from oauth_states where state_hash = \(stateHash) and expires_at > now()
-            returning provider, origin, wants_refresh
+            returning provider, origin, pkce_verifier, nonce, wants_refresh
             """)
         return try rows.first.map { row in
-            let (provider, origin, wantsRefresh) = try row.decode(String.self, String.self, Bool.self)
-            return OAuthState(provider: provider, origin: origin, wantsRefresh: wantsRefresh)
+            OAuthState(
+                provider: try row.get("provider"), origin: try row.get("origin"),
+                pkceVerifier: try row.get("pkce_verifier"), nonce: try row.get("nonce"),
+                wantsRefresh: try row.get("wants_refresh"))
         }
     }
 }

@@ -39,15 +39,17 @@ package struct PostgresUserStore: Sendable {
     ///
     /// Throws `PostgresError` with a unique violation of `users_username`, `users_email` or `users_oauth`.
     package func insert(_ new: NewUser, in transaction: PostgresTransaction) async throws -> User {
+        let roles = new.roles.map(\.rawValue)
         let rows = try await transaction.query(
             """
             insert into users (
-                id, username, email, full_name, oauth_provider, oauth_id, roles, is_active,
-                max_budget, budget_duration, tpm_limit, rpm_limit)
+                id, username, email, full_name, oauth_provider, oauth_id, roles, provider_roles, granted_roles,
+                is_active, max_budget, budget_duration, tpm_limit, rpm_limit)
             values (
                 \(new.id), \(new.username), \(new.email), \(new.fullName), \(new.oauthProvider), \(new.oauthId),
-                \(new.roles.map(\.rawValue)), \(new.isActive), \(new.limits.maxBudget), \(new.limits.budgetDuration),
-                \(new.limits.tpmLimit), \(new.limits.rpmLimit))
+                \(roles), \(new.roleSource == .provider ? roles : []), \(new.roleSource == .grant ? roles : []),
+                \(new.isActive), \(new.limits.maxBudget), \(new.limits.budgetDuration), \(new.limits.tpmLimit),
+                \(new.limits.rpmLimit))
             returning \(unescaped: Self.columns)
             """)
         return try Self.user(rows[0])

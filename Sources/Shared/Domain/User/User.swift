@@ -53,6 +53,14 @@ package struct User: Sendable, Equatable {
     package static let systemId = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1))
 }
 
+/// Where roles come from.
+package enum RoleSource: Sendable, Equatable {
+    /// The identity provider; replaced at each sign-in.
+    case provider
+    /// An administrator; stays.
+    case grant
+}
+
 /// A user that is to be stored.
 package struct NewUser: Sendable, Equatable {
     /// LiteLLM's `user_id` too.
@@ -69,6 +77,8 @@ package struct NewUser: Sendable, Equatable {
     package var oauthId: String
     /// What the person may do.
     package var roles: [Role]
+    /// Who gave the roles.
+    package var roleSource: RoleSource
     /// Whether the person may sign in.
     package var isActive: Bool
     /// What LiteLLM enforces.
@@ -77,7 +87,8 @@ package struct NewUser: Sendable, Equatable {
     /// A user who starts without limits unless told otherwise.
     package init(
         id: UUID, username: String, email: String, fullName: String? = nil, oauthProvider: String, oauthId: String,
-        roles: [Role] = [.user], isActive: Bool = true, limits: SpendingLimits = SpendingLimits()
+        roles: [Role] = [.user], roleSource: RoleSource = .provider, isActive: Bool = true,
+        limits: SpendingLimits = SpendingLimits()
     ) {
         self.id = id
         self.username = username
@@ -86,6 +97,7 @@ package struct NewUser: Sendable, Equatable {
         self.oauthProvider = oauthProvider
         self.oauthId = oauthId
         self.roles = roles
+        self.roleSource = roleSource
         self.isActive = isActive
         self.limits = limits
     }
