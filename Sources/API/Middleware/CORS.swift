@@ -9,7 +9,8 @@ struct CORS: RouterMiddleware {
     private static let requestHeaders =
         "Authorization, Content-Type, Idempotency-Key, Prefer, X-Request-Id, X-Correlation-Id, traceparent"
     private static let responseHeaders =
-        "Location, Preference-Applied, Idempotency-Replayed, Retry-After, X-Request-Id, X-Correlation-Id"
+        "Location, Preference-Applied, Idempotency-Replayed, Retry-After, X-Request-Id, X-Correlation-Id, "
+        + "Content-Disposition, X-Export-Limit, X-Export-Truncated"
 
     let origins: Set<String>
 

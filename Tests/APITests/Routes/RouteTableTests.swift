@@ -35,7 +35,24 @@ struct RouteTableTests {
         "GET /api/v1/models/{id}": .anyoneOrCaller,
         "POST /api/v1/models/sync": .permission(.modelsWrite),
         "POST /api/v1/admin/sync/models": .permission(.modelsWrite),
+        "GET /api/v1/users": .permission(.usersRead),
+        "PATCH /api/v1/users/{id}": .permission(.usersWrite),
+        "GET /api/v1/users/me": .signedIn,
+        "PATCH /api/v1/users/me": .session,
+        "GET /api/v1/users/me/activity": .session,
+        "GET /api/v1/users/me/stats": .signedIn,
+        "GET /api/v1/admin/users": .permission(.usersRead),
         "POST /api/v1/admin/users": .permission(.usersWrite),
+        "GET /api/v1/admin/users/{id}": .permission(.usersRead),
+        "PUT /api/v1/admin/users/{id}": .permission(.usersWrite),
+        "DELETE /api/v1/admin/users/{id}": .permission(.usersDelete),
+        "POST /api/v1/admin/users/{id}/reactivate": .permission(.usersWrite),
+        "PATCH /api/v1/admin/users/{id}/budget-limits": .permission(.usersWrite),
+        "GET /api/v1/admin/audit": .permission(.adminAudit),
+        "GET /api/v1/admin/audit/actions": .permission(.adminAudit),
+        "GET /api/v1/admin/audit/categories": .permission(.adminAudit),
+        "GET /api/v1/admin/audit/export": .permission(.adminAudit),
+        "GET /api/v1/admin/system/stats": .permission(.adminSystem),
         "GET /api/v1/usage/summary": .permission(.usageRead),
         "POST /api/v1/admin/usage/refresh-today": .permission(.usageWrite),
         "GET /api/v1/jobs": .signedIn,
@@ -107,7 +124,7 @@ struct RouteTableTests {
                 switch route.policy {
                 case .anyone, .anyoneOrCaller:
                     #expect(anonymous.errorCode != "UNAUTHORIZED", "\(Self.name(route))")
-                case .signedIn:
+                case .signedIn, .session:
                     #expect(anonymous.status == 401, "\(Self.name(route))")
                     #expect(powerless.status != 401 && powerless.status != 403, "\(Self.name(route))")
                 case .permission:
@@ -190,7 +207,7 @@ struct OpenAPITests {
                 switch route.policy {
                 case .anyone: #expect(security == [], "\(route.path)")
                 case .anyoneOrCaller: #expect(security?.count == 2, "\(route.path)")
-                case .signedIn, .permission: #expect(security == nil, "\(route.path)")
+                case .signedIn, .session, .permission: #expect(security == nil, "\(route.path)")
                 }
             }
         }
