@@ -202,7 +202,8 @@ struct KeyCreation: Sendable {
                     resourceId: key.id.text, newValues: ["version": .int(Int(key.sync.versionWanted))],
                     jobId: context.id),
                 in: transaction)
-            if try await isHeld || keys.standing(key.id, in: transaction)?.ownerIsActive == false {
+            let standing = try await keys.standing(key.id, in: transaction)
+            if isHeld || standing?.ownerIsActive == false {
                 try await context.ensureAccess(key.id, in: transaction)
             }
         }
