@@ -65,3 +65,10 @@ create unlogged table rate_limits (
     -- What the last statement got.
     granted      integer not null
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+
+-- Since then LiteLLM refuses the key because its owner is deactivated; null once it takes it again.
+alter table api_keys add column blocked_at timestamptz;
+
+-- The audit log by what was done, and all that one request has led to.
+create index audit_logs_action on audit_logs (action, created_at);
+create index audit_logs_request on audit_logs (request_id, created_at) where request_id is not null;

@@ -21,6 +21,10 @@ struct APIDependencies: Sendable {
     let keys: KeyRoutes
     let models: ModelRoutes
     let users: UserRoutes
+    let ownUser: OwnUserRoutes
+    let adminUsers: AdminUserRoutes
+    let audit: AuditRoutes
+    let adminSystem: AdminSystemRoutes
     let usage: UsageRoutes
     let jobs: JobRoutes
     let adminJobs: AdminJobRoutes
@@ -73,7 +77,13 @@ struct APIDependencies: Sendable {
             database: database, sealer: sealer,
             provisioning: KeyProvisioning(queue: queue, sealer: sealer, settings: provisioning), changes: changes)
         models = ModelRoutes(database: database, catalogue: ModelCatalogue(queue: queue), changes: changes)
-        self.users = UserRoutes(database: database, provisioning: users, changes: changes, settings: settings)
+        let people = UserAdministration(queue: queue)
+        self.users = UserRoutes(database: database, administration: people, changes: changes)
+        ownUser = OwnUserRoutes(database: database, administration: people, changes: changes)
+        adminUsers = AdminUserRoutes(
+            database: database, provisioning: users, administration: people, changes: changes, settings: settings)
+        audit = AuditRoutes(database: database)
+        adminSystem = AdminSystemRoutes(database: database)
         usage = UsageRoutes(database: database, collection: UsageCollection(queue: queue), changes: changes)
         let administration = JobAdministration(queue: queue)
         jobs = JobRoutes(queue: queue, waiters: waiters, changes: changes, administration: administration)

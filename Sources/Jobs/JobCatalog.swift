@@ -26,6 +26,7 @@ package struct JobCatalog: Sendable {
     package static let standard = JobCatalog([
         JobsBulk.self,
         JobsRetention.self,
+        KeyAccess.self,
         KeyCreate.self,
         KeyDelete.self,
         KeyRevoke.self,

@@ -10,7 +10,8 @@ struct CORS: RouterMiddleware {
         "Authorization, Content-Type, Idempotency-Key, Prefer, X-Request-Id, X-Correlation-Id, traceparent"
     private static let responseHeaders =
         "Location, Preference-Applied, Idempotency-Replayed, Retry-After, X-Request-Id, X-Correlation-Id, "
-        + "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
+        + "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Content-Disposition, X-Export-Limit, "
+        + "X-Export-Truncated"
 
     let origins: Set<String>
 

@@ -45,6 +45,11 @@ package struct KeyCreate: JobKind {
     }
 
     package func ended(_ end: JobEnd, in transaction: PostgresTransaction) async throws {
+        try await giveUp(end, in: transaction)
+        try await end.audit("API_KEY_PROVISION_FAILED", about: "api_key", keyId, in: transaction)
+    }
+
+    private func giveUp(_ end: JobEnd, in transaction: PostgresTransaction) async throws {
         try await PostgresAPIKeyStore().markFailed(
             keyId, error: SyncError(end), jobId: end.jobId, in: transaction)
         // A failed job can be retried with the same secret; a cancelled one cannot.
@@ -58,7 +63,7 @@ package struct KeyCreate: JobKind {
     }
 
     package func discarded(_ end: JobEnd, in transaction: PostgresTransaction) async throws {
-        try await ended(end, in: transaction)
+        try await giveUp(end, in: transaction)
         // A revocation that came later may still need the secret, and deletes it itself.
         guard try await PostgresAPIKeyStore().find(keyId, in: transaction)?.sync.lastJobId == end.jobId else { return }
         try await PostgresSealedSecretStore().delete(.apiKeyCreate, rowId: keyId.text, in: transaction)

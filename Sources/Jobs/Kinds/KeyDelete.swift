@@ -46,7 +46,7 @@ package struct KeyDelete: JobKind {
         try await context.transaction { transaction in
             try await keys.markDeleted(keyId, in: transaction)
             if key.deletedAt == nil {
-                try await PostgresAuditStore().append(
+                try await PostgresAuditStore().appendOutcome(
                     AuditEntry(
                         actor: context.auditActor, action: "API_KEY_REMOVED", resourceType: "api_key",
                         resourceId: keyId.text, jobId: context.id),
@@ -76,5 +76,9 @@ package struct KeyDelete: JobKind {
         }
         throw JobFailure.retryable(
             code: "not_deleted_yet", message: "LiteLLM was told to delete the key, but still shows it.")
+    }
+
+    package func ended(_ end: JobEnd, in transaction: PostgresTransaction) async throws {
+        try await end.audit("API_KEY_REMOVE_FAILED", about: "api_key", keyId, in: transaction)
     }
 }

@@ -109,7 +109,7 @@ package struct KeyRevoke: JobKind {
             try await keys.markRevoked(keyId, isGone: state != .blocked, jobId: context.id, in: transaction)
             try await PostgresSealedSecretStore().delete(.apiKeyCreate, rowId: keyId.text, in: transaction)
             if key.revokedAt == nil {
-                try await PostgresAuditStore().append(
+                try await PostgresAuditStore().appendOutcome(
                     AuditEntry(
                         actor: context.auditActor, action: "API_KEY_REVOKED", resourceType: "api_key",
                         resourceId: keyId.text, newValues: ["litellm": .string(state.rawValue)], jobId: context.id),
@@ -122,6 +122,7 @@ package struct KeyRevoke: JobKind {
     package func ended(_ end: JobEnd, in transaction: PostgresTransaction) async throws {
         try await PostgresAPIKeyStore().markFailed(
             keyId, error: SyncError(end), jobId: end.jobId, in: transaction)
+        try await end.audit("API_KEY_REVOKE_FAILED", about: "api_key", keyId, in: transaction)
     }
 
     package func retried(jobId: Int64, in transaction: PostgresTransaction) async throws {
@@ -129,6 +130,7 @@ package struct KeyRevoke: JobKind {
     }
 
     package func discarded(_ end: JobEnd, in transaction: PostgresTransaction) async throws {
-        try await ended(end, in: transaction)
+        try await PostgresAPIKeyStore().markFailed(
+            keyId, error: SyncError(end), jobId: end.jobId, in: transaction)
     }
 }

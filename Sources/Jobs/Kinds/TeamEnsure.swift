@@ -52,9 +52,21 @@ package struct TeamEnsure: JobKind {
         if let remaining = team.litellmChange(of: found, intent: context.id) {
             throw JobFailure.notTaken("team", fields: remaining.fields)
         }
+        let done = output
         try await context.transaction { transaction in
             try await teams.markSynced(
                 teamId, version: team.sync.versionWanted, jobId: context.id, in: transaction)
+            // An attempt after one whose end was not noted finds everything done, and written down.
+            guard !team.sync.isSynced || done.created || !done.changed.isEmpty else { return }
+            try await PostgresAuditStore().appendOutcome(
+                AuditEntry(
+                    actor: context.auditActor, action: "TEAM_PROVISIONED", resourceType: "team",
+                    resourceId: teamId.text,
+                    newValues: [
+                        "version": .int(Int(team.sync.versionWanted)), "created": .bool(done.created),
+                        "changed": .array(done.changed.map(JSONValue.string)),
+                    ], jobId: context.id),
+                in: transaction)
         }
         return output
     }
@@ -62,6 +74,7 @@ package struct TeamEnsure: JobKind {
     package func ended(_ end: JobEnd, in transaction: PostgresTransaction) async throws {
         try await PostgresTeamStore().markFailed(
             teamId, error: SyncError(end), jobId: end.jobId, in: transaction)
+        try await end.audit("TEAM_PROVISION_FAILED", about: "team", teamId, in: transaction)
     }
 
     package func retried(jobId: Int64, in transaction: PostgresTransaction) async throws {
@@ -69,6 +82,7 @@ package struct TeamEnsure: JobKind {
     }
 
     package func discarded(_ end: JobEnd, in transaction: PostgresTransaction) async throws {
-        try await ended(end, in: transaction)
+        try await PostgresTeamStore().markFailed(
+            teamId, error: SyncError(end), jobId: end.jobId, in: transaction)
     }
 }

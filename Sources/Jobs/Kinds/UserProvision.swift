@@ -13,6 +13,8 @@ package struct UserProvision: JobKind {
         package var changed: [String]
         /// The teams that the user was put into.
         package var joinedTeams: [String]
+
+        var isChange: Bool { created || !changed.isEmpty || !joinedTeams.isEmpty }
     }
 
     package static let name = "user.provision"
@@ -39,9 +41,22 @@ package struct UserProvision: JobKind {
         for team in teams where try await join(team.id, context) {
             output.joinedTeams.append(team.id.text)
         }
+        let done = output
         try await context.transaction { transaction in
             try await users.markSynced(
                 userId, version: user.sync.versionWanted, jobId: context.id, in: transaction)
+            // An attempt after one whose end was not noted finds everything done, and written down.
+            guard !user.sync.isSynced || done.isChange else { return }
+            try await PostgresAuditStore().appendOutcome(
+                AuditEntry(
+                    actor: context.auditActor, action: "USER_PROVISIONED", resourceType: "user",
+                    resourceId: userId.text,
+                    newValues: [
+                        "version": .int(Int(user.sync.versionWanted)), "created": .bool(done.created),
+                        "changed": .array(done.changed.map(JSONValue.string)),
+                        "joinedTeams": .array(done.joinedTeams.map(JSONValue.string)),
+                    ], jobId: context.id),
+                in: transaction)
         }
         return output
     }
@@ -114,6 +129,7 @@ package struct UserProvision: JobKind {
     package func ended(_ end: JobEnd, in transaction: PostgresTransaction) async throws {
         try await PostgresUserStore().markFailed(
             userId, error: SyncError(end), jobId: end.jobId, in: transaction)
+        try await end.audit("USER_PROVISION_FAILED", about: "user", userId, in: transaction)
     }
 
     package func retried(jobId: Int64, in transaction: PostgresTransaction) async throws {
@@ -121,6 +137,7 @@ package struct UserProvision: JobKind {
     }
 
     package func discarded(_ end: JobEnd, in transaction: PostgresTransaction) async throws {
-        try await ended(end, in: transaction)
+        try await PostgresUserStore().markFailed(
+            userId, error: SyncError(end), jobId: end.jobId, in: transaction)
     }
 }

@@ -8,13 +8,33 @@ extension AuditActor {
     }
 }
 
+extension JobRequester {
+    /// The same person, for the audit log.
+    var auditActor: AuditActor {
+        guard let id else { return AuditActor(userId: nil, name: AuditActor.system.name, requestId: requestId) }
+        return AuditActor(userId: UUID(uuidString: id), name: id, requestId: requestId)
+    }
+}
+
 extension JobContext {
     /// Who asked for this job, for what its handler writes into the audit log.
-    var auditActor: AuditActor {
-        guard let id = requester.id else {
-            return AuditActor(userId: nil, name: AuditActor.system.name, requestId: requester.requestId)
-        }
-        return AuditActor(userId: UUID(uuidString: id), name: id, requestId: requester.requestId)
+    var auditActor: AuditActor { requester.auditActor }
+}
+
+extension JobEnd {
+    /// Writes into the audit log that the job ended without success. For ``JobKind/ended(_:in:)`` only, which comes
+    /// once for each end, while the job is still known by its id.
+    func audit(
+        _ action: String, about resourceType: String, _ id: UUID, in transaction: PostgresTransaction
+    ) async throws {
+        let requester = try await PostgresJobStore().requester(ofLive: jobId, in: transaction)
+        var metadata: [String: JSONValue] = ["state": .string(state.rawValue), "code": .string(error.code)]
+        if let by { metadata["endedBy"] = .string(by) }
+        try await PostgresAuditStore().appendOutcome(
+            AuditEntry(
+                actor: requester.auditActor, action: action, resourceType: resourceType, resourceId: id.text,
+                jobId: jobId, success: false, errorMessage: error.message, metadata: .object(metadata)),
+            in: transaction)
     }
 }
 

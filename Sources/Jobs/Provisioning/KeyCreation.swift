@@ -39,12 +39,17 @@ struct KeyCreation: Sendable {
 
     /// Verifies a key that is there and notes it.
     func settle(_ found: LiteLLMKey) async throws -> Result {
-        if found.status == .blocked, try await keys.find(key.id, in: context.services.database)?.isActive != true {
-            return .superseded
+        var isHeld = false
+        if found.status == .blocked {
+            guard let now = try await keys.standing(key.id, in: context.services.database), now.isActive else {
+                return .superseded
+            }
+            // Made so, because the owner was deactivated then; `key.access` sees to what they are now.
+            isHeld = now.blockedAt != nil || !now.ownerIsActive
         }
-        try await verify(found)
+        try await verify(found, isHeld: isHeld)
         let warnings = key.warnings(about: found)
-        try await finish(warnings)
+        try await finish(warnings, isHeld: isHeld)
         return .verified(warnings: warnings)
     }
 
@@ -65,11 +70,16 @@ struct KeyCreation: Sendable {
     private func send(_ secret: Secret, withModelBudgets: Bool) async throws -> Bool {
         // Committed before the request leaves: a revocation that comes later knows that a create may be under way.
         let limit = context.litellm.callTimeLimit
-        let now = try await context.transaction { transaction in
-            try await keys.beginCreate(key.id, within: limit, in: transaction)
+        let begun = try await context.transaction { transaction in
+            let now = try await keys.beginCreate(key.id, within: limit, in: transaction)
+            let isHeld = try await keys.standing(key.id, in: transaction)?.ownerIsActive == false
+            // It is refused from its beginning: whoever finds it blocked later knows why.
+            if isHeld, now != nil { try await context.noteBlocked(key.id, true, in: transaction) }
+            return (now: now, isHeld: isHeld)
         }
-        guard let now else { return false }
+        guard let now = begun.now else { return false }
         var spec = try key.litellmSpec(intent: context.id, now: now)
+        if begun.isHeld { spec.blocked = true }
         if !withModelBudgets { spec.modelMaxBudget = [:] }
         do {
             try await context.litellm.generateKey(spec, secret: secret)
@@ -143,8 +153,8 @@ struct KeyCreation: Sendable {
     // MARK: Verify
 
     /// Compares LiteLLM's key with the row, sets it right once and compares again.
-    private func verify(_ found: LiteLLMKey) async throws {
-        try check(found)
+    private func verify(_ found: LiteLLMKey, isHeld: Bool) async throws {
+        try check(found, isHeld: isHeld)
         let differences = key.differences(from: found)
         guard !differences.isEmpty else { return }
         context.logger.warning("LiteLLM's key differs", metadata: ["fields": "\(differences.joined(separator: ","))"])
@@ -156,12 +166,12 @@ struct KeyCreation: Sendable {
         guard let again = try await context.litellm.keyInfo(hash: key.hash) else {
             throw JobFailure.notReadable("API key")
         }
-        try check(again)
+        try check(again, isHeld: isHeld)
         let remaining = key.differences(from: again)
         guard remaining.isEmpty else { throw JobFailure.notTaken("API key", fields: remaining) }
     }
 
-    private func check(_ found: LiteLLMKey) throws(JobFailure) {
+    private func check(_ found: LiteLLMKey, isHeld: Bool) throws(JobFailure) {
         guard key.owns(found) else {
             let other = found.marker.map { "\($0.resource.rawValue) \($0.id)" } ?? "nothing of LiteMaaS"
             throw .conflict(
@@ -173,24 +183,29 @@ struct KeyCreation: Sendable {
         case .deleted:
             throw .retryable(code: "key_deleted", message: "LiteLLM deleted the key while it was being verified.")
         case .blocked:
+            guard !isHeld else { return }
             throw .conflict(
                 code: "key_blocked", message: "The key is blocked in LiteLLM, although nobody revoked it here.")
         }
     }
 
     /// Notes that LiteLLM has the key; its secret is kept a little longer for a repeated answer.
-    private func finish(_ warnings: [APIKeyWarning]) async throws {
+    private func finish(_ warnings: [APIKeyWarning], isHeld: Bool) async throws {
         let retention = context.services.settings.secretRetention
         try await context.transaction { transaction in
             try await keys.markSynced(
                 key.id, version: key.sync.versionWanted, warnings: warnings, jobId: context.id, in: transaction)
             try await secrets.deleteLater(.apiKeyCreate, rowId: key.id.text, after: retention, in: transaction)
-            try await audit.append(
+            try await audit.appendOutcome(
                 AuditEntry(
                     actor: context.auditActor, action: "API_KEY_PROVISIONED", resourceType: "api_key",
                     resourceId: key.id.text, newValues: ["version": .int(Int(key.sync.versionWanted))],
                     jobId: context.id),
                 in: transaction)
+            let standing = try await keys.standing(key.id, in: transaction)
+            if isHeld || standing?.ownerIsActive == false {
+                try await context.ensureAccess(key.id, in: transaction)
+            }
         }
     }
 }

@@ -30,6 +30,10 @@ package struct ProvisioningError: Error, Sendable, Equatable, CustomStringConver
         case emailTaken = "email_taken"
         /// Somebody else has this identity at the provider.
         case identityTaken = "identity_taken"
+        /// Somebody would take away what they need to undo it.
+        case ownAccount = "own_account"
+        /// Nobody would be left to administer.
+        case lastAdmin = "last_admin"
     }
 
     /// The kind of refusal.

@@ -221,7 +221,7 @@ package struct PostgresAPIKeyStore: Sendable {
     private static let models: StaticString =
         "array(select m.model_id from api_key_models m where m.api_key_id = k.id order by m.model_id) as model_ids"
 
-    private static let isUsable: StaticString = """
+    static let isUsable: StaticString = """
         k.is_active and not (k.sync_status = 'failed' and k.version_applied = 0)
         and (k.expires_at is null or k.expires_at > now())
         """

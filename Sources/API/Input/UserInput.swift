@@ -1,0 +1,42 @@
+import Foundation
+import Shared
+
+extension Fields {
+    /// Names of roles, each once; nil when there are none.
+    mutating func roles(_ name: String = "roles") -> [Role]? {
+        guard let names = strings(name, count: 1...10, length: 1...50) else { return nil }
+        var roles: [Role] = []
+        for (index, text) in names.enumerated() {
+            if let role = Role(spelling: text) {
+                if !roles.contains(role) { roles.append(role) }
+            } else {
+                let known = Role.allCases.map(\.rawValue).joined(separator: ", ")
+                refuse("\(name)[\(index)]", .choice, "must be one of \(known)")
+            }
+        }
+        return roles
+    }
+}
+
+extension JSONBody {
+    /// What a PATCH does to a member: `null` clears it, an absent one stays.
+    func change<Value>(_ name: String, to value: Value?) -> FieldChange<Value> {
+        members[name]?.isNull == true ? .clear : FieldChange(changed: value)
+    }
+
+    /// The limits that a body names, `null` for none.
+    func limitChange() throws(APIError) -> UserChange {
+        var fields = fields
+        var wanted = UserChange()
+        wanted.maxBudget = change("maxBudget", to: fields.amount("maxBudget", in: 0.0...9_999_999_999.0))
+        wanted.tpmLimit = change("tpmLimit", to: fields.int("tpmLimit", in: 0...Int(Int32.max)))
+        wanted.rpmLimit = change("rpmLimit", to: fields.int("rpmLimit", in: 0...Int(Int32.max)))
+        wanted.budgetDuration = change("budgetDuration", to: fields.string("budgetDuration", length: 1...20))
+        try fields.check()
+        guard wanted != UserChange() else {
+            throw APIError.validation(
+                "body", .required, "must name at least one of maxBudget, tpmLimit, rpmLimit, budgetDuration")
+        }
+        return wanted
+    }
+}

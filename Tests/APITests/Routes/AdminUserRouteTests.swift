@@ -1,0 +1,219 @@
+import Foundation
+import HTTPTypes
+import Shared
+import TestSupport
+import Testing
+
+@testable import API
+@testable import Jobs
+
+@Suite("Users, for administrators", .needsDatabase, .timeLimit(.minutes(10)))
+struct AdminUserRouteTests {
+    private static let prefer = HTTPFields([HTTPField(name: .prefer, value: "wait=20")])
+
+    private func path(_ user: User, _ more: String = "") -> String { "/api/v1/admin/users/\(user.id.text)\(more)" }
+
+    private func actions(_ user: User, _ api: APIHarness) async throws -> [String] {
+        try await PostgresAuditStore().entries(
+            resourceType: "user", resourceId: user.id.text, limit: 20, in: api.database.client
+        ).map(\.action)
+    }
+
+    @Test("are listed in both of LiteMaaS's shapes at once")
+    func list() async throws {
+        try await APIHarness.run { api in
+            let admin = try await api.addAdmin()
+            for number in 1...22 { try await api.addUser("user\(number)") }
+            let all = try await api.send(.get, "/api/v1/admin/users", as: admin)
+            #expect(all["data"]?.arrayValue?.count == 20 && all["users"]?.arrayValue?.count == 23)
+            #expect(all["total"] == 23 && all["pagination", "totalPages"] == 2)
+            #expect(all["users", "0"]?.objectValue?.keys.sorted() == ["email", "userId", "username"])
+            #expect(try DocumentedShape().problems(of: all.json, as: "AdminUserList") == [])
+            let page = try await api.send(.get, "/api/v1/admin/users?limit=5&page=5", as: admin)
+            #expect(page["data"]?.arrayValue?.count == 3 && page["users"]?.arrayValue?.count == 3)
+            #expect(try await api.send(.get, "/api/v1/admin/users?search=user22", as: admin)["total"] == 1)
+        }
+    }
+
+    @Test("one is shown with limits and counts; the system's own and unknown ones do not exist")
+    func detail() async throws {
+        try await APIHarness.run { api in
+            try await api.addModels("gpt")
+            let admin = try await api.addAdmin()
+            let user = try await api.addUser("bob")
+            _ = try await api.createKey(as: user)
+            let answer = try await api.send(.get, path(user), as: admin)
+            #expect(answer.status == 200 && answer["apiKeysCount"] == 1 && answer["activeApiKeysCount"] == 1)
+            #expect(try DocumentedShape().problems(of: answer.json, as: "UserDetail") == [])
+            for id in [UUID().text, User.systemId.text] {
+                for method in [HTTPRequest.Method.get, .put, .delete] {
+                    let missing = try await api.send(
+                        method, "/api/v1/admin/users/\(id)", method == .put ? ["isActive": true] : nil, as: admin)
+                    #expect(missing.status == 404 && missing.errorCode == "NOT_FOUND", "\(method) \(id)")
+                }
+            }
+            #expect(try await api.send(.get, "/api/v1/admin/users/x", as: admin).refusedFields == ["id"])
+            #expect(try await api.send(.get, path(user), as: user).status == 403)
+        }
+    }
+
+    @Test("limits are set, cleared by null and left alone where they are not named")
+    func limits() async throws {
+        try await APIHarness.run {
+            $0.hasWorker = true
+        } _: { api in
+            let admin = try await api.addAdmin()
+            let user = try await api.addUser("bob")
+            let url = path(user, "/budget-limits")
+            let set = try await api.send(
+                .patch, url, ["maxBudget": 12.5, "tpmLimit": 100, "budgetDuration": "monthly"], as: admin,
+                headers: Self.prefer)
+            #expect(set.status == 200 && set["maxBudget"] == 12.5 && set["budgetDuration"] == "monthly", "\(set.text)")
+            #expect(try DocumentedShape().problems(of: set.json, as: "UserLimits") == [])
+            #expect(api.litellm.state.users[user.id.text]?["max_budget"]?.doubleValue == 12.5)
+            let cleared = try await api.send(
+                .patch, url, ["maxBudget": nil, "rpmLimit": 0], as: admin, headers: Self.prefer)
+            #expect(cleared.status == 200, "\(cleared.text)")
+            #expect(cleared["maxBudget"] == nil && cleared["tpmLimit"] == 100 && cleared["rpmLimit"] == 0)
+            let row = try #require(api.litellm.state.users[user.id.text])
+            #expect(row["max_budget"] == nil && row["rpm_limit"] == 0 && row["tpm_limit"] == 100)
+            #expect(try await actions(user, api).filter { $0 == "USER_BUDGET_UPDATE" }.count == 2)
+            #expect(try await api.send(.patch, url, [:], as: admin).refusedFields == ["body"])
+            let bad = try await api.send(.patch, url, ["maxBudget": -1, "tpmLimit": "x"], as: admin)
+            #expect(Set(bad.refusedFields) == ["maxBudget", "tpmLimit"])
+            let period = try await api.send(.patch, url, ["budgetDuration": "soon"], as: admin)
+            #expect(period.refusedFields == ["budgetDuration"])
+        }
+    }
+
+    @Test("deactivating ends sessions and puts in a job for each live key; taking back undoes it")
+    func deactivation() async throws {
+        try await APIHarness.run {
+            $0.hasWorker = true
+        } _: { api in
+            try await api.addModels("gpt")
+            let admin = try await api.addAdmin()
+            let user = try await api.addUser("bob")
+            for name in ["one", "two"] {
+                #expect(try await api.createKey(name, as: user, headers: Self.prefer).status == 201)
+            }
+            try await api.database.client.query(
+                """
+                insert into auth_sessions (id, user_id, provider, expires_at)
+                values (gen_random_uuid(), \(user.id), 'test', now() + interval '1 day')
+                """)
+            let off = try await api.send(.delete, path(user), as: admin)
+            #expect(off.status == 202 && off["job", "kind"] == "key.access", "\(off.text)")
+            #expect(off["keyJobs"]?.arrayValue?.count == 2 && off["deactivatedAt"]?.stringValue != nil)
+            #expect(try DocumentedShape().problems(of: off.json, as: "DeactivatedUser") == [])
+            for job in off["keyJobs"]?.arrayValue ?? [] {
+                try await api.wait(for: job["jobId"]?.stringValue, "succeeded")
+            }
+            #expect(api.litellm.state.keys.values.allSatisfy { $0["blocked"] == true })
+            #expect(
+                try await api.count(
+                    "select count(*) from auth_sessions where revoked_at is not null and revoke_reason = 'user_deactivated'"
+                ) == 1)
+            #expect(try await api.send(.get, "/api/v1/users/me", as: user).status == 401)
+            #expect(try await api.send(.get, path(user), as: admin)["deactivatedAt"] == off["deactivatedAt"])
+            // Once more: nothing changes, and the audit log does not say so twice.
+            let again = try await api.send(.delete, path(user), as: admin)
+            #expect(again["deactivatedAt"] == off["deactivatedAt"])
+
+            let on = try await api.send(.post, path(user, "/reactivate"), as: admin, headers: Self.prefer)
+            #expect(on.status == 200 && on["isActive"] == true && on["deactivatedAt"] == nil, "\(on.text)")
+            #expect(on["job", "kind"] == "user.provision" && on["keyJobs"]?.arrayValue?.count == 2)
+            #expect(try DocumentedShape().problems(of: on.json, as: "ChangedUser") == [])
+            for job in on["keyJobs"]?.arrayValue ?? [] {
+                try await api.wait(for: job["jobId"]?.stringValue, "succeeded")
+            }
+            #expect(api.litellm.state.keys.values.allSatisfy { $0["blocked"] != true })
+            #expect(try await api.send(.get, "/api/v1/users/me", as: user).status == 200)
+            let log = try await actions(user, api)
+            #expect(log.filter { $0 == "USER_DEACTIVATE" }.count == 1 && log.contains("USER_REACTIVATE"))
+        }
+    }
+
+    @Test("PUT changes several things at once; a repeated reactivation with the same key is answered again")
+    func update() async throws {
+        try await APIHarness.run { api in
+            let admin = try await api.addAdmin()
+            let user = try await api.addUser("bob")
+            let body: JSONValue = ["fullName": "Robert", "roles": ["readonly"], "isActive": false]
+            let answer = try await api.send(.put, path(user), body, as: admin)
+            #expect(answer.status == 202 && answer["fullName"] == "Robert" && answer["isActive"] == false)
+            #expect(answer["roles"] == ["readonly"] && answer["updatedAt"]?.stringValue != nil)
+            #expect(try DocumentedShape().problems(of: answer.json, as: "ChangedUser") == [])
+            #expect(try await actions(user, api) == ["USER_DEACTIVATE"])
+            #expect(try await api.send(.put, path(user), [:], as: admin).refusedFields == ["body"])
+            let headers = HTTPFields([HTTPField(name: .idempotencyKey, value: "k1")])
+            let first = try await api.send(.post, path(user, "/reactivate"), as: admin, headers: headers)
+            let second = try await api.send(.post, path(user, "/reactivate"), as: admin, headers: headers)
+            #expect(first["job", "id"] == second["job", "id"] && second.headers[.idempotencyReplayed] == "true")
+        }
+    }
+
+    // MARK: The last admin
+
+    @Test("nobody takes the role from themselves, deactivates themselves, or removes the last admin")
+    func own() async throws {
+        try await APIHarness.run { api in
+            let admin = try await api.addAdmin()
+            let other = try await api.addAdmin("other")
+            for (method, url, body) in [
+                (HTTPRequest.Method.patch, "/api/v1/users/\(admin.id.text)", ["roles": ["user"]] as JSONValue),
+                (.put, path(admin), ["roles": ["user"]]), (.put, path(admin), ["isActive": false]),
+                (.delete, path(admin), [:]),
+            ] {
+                let answer = try await api.send(method, url, body, as: admin)
+                #expect(answer.status == 409 && answer.errorCode == "CONFLICT", "\(method) \(url)")
+            }
+            // Other roles of one's own are free.
+            let more = try await api.send(
+                .put, path(admin), ["roles": ["admin", "readonly"]], as: admin)
+            #expect(more.status == 202)
+            #expect(try await api.send(.put, path(other), ["roles": ["user"]], as: admin).status == 202)
+            // By a program, which is nobody's own account.
+            await #expect(throws: ProvisioningError.self) {
+                try await api.database.client.withTransaction { transaction in
+                    var change = UserChange()
+                    change.isActive = false
+                    _ = try await UserAdministration(queue: api.queue).change(
+                        admin.id, change, action: "USER_UPDATE", by: AuditActor(userId: nil, name: "robot"),
+                        in: transaction)
+                }
+            }
+        }
+    }
+
+    @Test("of two admins who demote each other at once, one stays", arguments: [false, true])
+    func eachOther(isDeactivation: Bool) async throws {
+        try await APIHarness.run { api in
+            let one = try await api.addAdmin("one")
+            let two = try await api.addAdmin("two")
+            var change = UserChange()
+            if isDeactivation { change.isActive = false } else { change.roles = [.user] }
+            let wanted = change
+            let administration = UserAdministration(queue: api.queue)
+            let rival = try await api.database.client.withTransaction { transaction in
+                _ = try await administration.change(
+                    two.id, wanted, action: "USER_UPDATE", by: AuditActor(userId: one.id, name: "one"),
+                    in: transaction)
+                // The other one's request comes as far as it can before this commits.
+                let rival = Task {
+                    try await api.send(
+                        .put, path(one), isDeactivation ? ["isActive": false] : ["roles": ["user"]], as: two)
+                }
+                let waits = try await eventually {
+                    try await api.count("select count(*) from pg_locks where locktype = 'advisory' and not granted") > 0
+                }
+                #expect(waits)
+                return rival
+            }
+            let answer = try await rival.value
+            #expect(answer.status == 409 && answer.errorCode == "CONFLICT", "\(answer.text)")
+            #expect(
+                try await api.count("select count(*) from users where is_active and 'admin' = any (roles)") == 1)
+        }
+    }
+}
