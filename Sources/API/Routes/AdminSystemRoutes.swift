@@ -6,7 +6,7 @@ struct AdminSystemRoutes: RouteGroup {
     let database: PostgresClient
 
     var routes: [Route] {
-        [.permitted(.adminSystem, .get, "/api/v1/admin/system/stats", stats)]
+        [.permitted(.adminUsage, .get, "/api/v1/admin/system/stats", stats)]
     }
 
     private func stats(_ call: AuthenticatedCall) async throws -> Response {

@@ -112,7 +112,10 @@ struct AdminUserRouteTests {
             #expect(api.litellm.state.keys.values.allSatisfy { $0["blocked"] == true })
             #expect(
                 try await api.count(
-                    "select count(*) from auth_sessions where revoked_at is not null and revoke_reason = 'user_deactivated'"
+                    """
+                    select count(*) from auth_sessions
+                    where revoked_at is not null and revoke_reason = 'user_deactivated'
+                    """
                 ) == 1)
             #expect(try await api.send(.get, "/api/v1/users/me", as: user).status == 401)
             #expect(try await api.send(.get, path(user), as: admin)["deactivatedAt"] == off["deactivatedAt"])
@@ -195,20 +198,27 @@ struct AdminUserRouteTests {
             if isDeactivation { change.isActive = false } else { change.roles = [.user] }
             let wanted = change
             let administration = UserAdministration(queue: api.queue)
-            let rival = try await api.database.client.withTransaction { transaction in
+            let isLocked = AsyncStream<Void>.makeStream()
+            let rival = Task {
+                for await _ in isLocked.stream { break }
+                return try await api.send(
+                    .put, path(one), isDeactivation ? ["isActive": false] : ["roles": ["user"]], as: two)
+            }
+            try await api.database.client.withTransaction { transaction in
                 _ = try await administration.change(
                     two.id, wanted, action: "USER_UPDATE", by: AuditActor(userId: one.id, name: "one"),
                     in: transaction)
+                isLocked.continuation.yield()
                 // The other one's request comes as far as it can before this commits.
-                let rival = Task {
-                    try await api.send(
-                        .put, path(one), isDeactivation ? ["isActive": false] : ["roles": ["user"]], as: two)
-                }
                 let waits = try await eventually {
-                    try await api.count("select count(*) from pg_locks where locktype = 'advisory' and not granted") > 0
+                    try await transaction.query(
+                        """
+                        select count(*) from pg_locks where locktype = 'advisory' and not granted
+                            and database = (select oid from pg_database where datname = current_database())
+                        """
+                    ).one(Int.self) > 0
                 }
                 #expect(waits)
-                return rival
             }
             let answer = try await rival.value
             #expect(answer.status == 409 && answer.errorCode == "CONFLICT", "\(answer.text)")

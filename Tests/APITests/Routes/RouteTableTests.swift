@@ -66,7 +66,7 @@ struct RouteTableTests {
         "GET /api/v1/admin/audit/actions": .permission(.adminAudit),
         "GET /api/v1/admin/audit/categories": .permission(.adminAudit),
         "GET /api/v1/admin/audit/export": .permission(.adminAudit),
-        "GET /api/v1/admin/system/stats": .permission(.adminSystem),
+        "GET /api/v1/admin/system/stats": .permission(.adminUsage),
         "GET /api/v1/usage/summary": .permission(.usageRead),
         "POST /api/v1/admin/usage/refresh-today": .permission(.usageWrite),
         "GET /api/v1/jobs": .signedIn,

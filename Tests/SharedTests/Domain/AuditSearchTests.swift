@@ -54,10 +54,10 @@ struct AuditSearchTests {
             case "resource": (filter.resourceType, filter.resourceId) = ("user", "rare")
             default: filter.userId = UUID()
             }
-            let wanted = filter
+            let asked = filter
             let blocks = try await test.client.withTransaction { transaction in
                 let before = try await Self.reads(transaction)
-                _ = try await audit.page(wanted, PageRequest(), in: transaction)
+                _ = try await audit.page(asked, PageRequest(), in: transaction)
                 return try await Self.reads(transaction) - before
             }
             // A walk through the table reads every row.

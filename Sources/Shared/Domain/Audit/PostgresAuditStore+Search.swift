@@ -62,7 +62,7 @@ extension PostgresAuditStore {
         }
         let rows = try await executor.query(
             """
-            select a.*, (\(Self.rest(filter))) as matches, u.username, u.email from (
+            select a.*, coalesce((\(Self.rest(filter))), false) as matches, u.username, u.email from (
                 select * from audit_logs a where \(scope) order by created_at desc, id desc limit \(size)
             ) a left join users u on u.id = a.user_id order by a.created_at desc, a.id desc
             """)

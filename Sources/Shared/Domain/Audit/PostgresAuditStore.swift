@@ -22,7 +22,7 @@ package struct PostgresAuditStore: Sendable {
     }
 
     /// Appends what became of something that a request asked for earlier: who asked, from where and with which client
-    /// is taken over from the newest entry of that request by the same user.
+    /// is taken over from the first entry of that request by the same user.
     package func appendOutcome(_ entry: AuditEntry, in executor: any PostgresExecutor) async throws {
         try await executor.query(
             """
@@ -37,8 +37,8 @@ package struct PostgresAuditStore: Sendable {
             from (select 1) as one left join lateral (
                 select a.actor, a.ip_address, a.user_agent from audit_logs a
                 where a.request_id = \(entry.actor.requestId)::text
-                    and a.user_id is not distinct from \(entry.actor.userId)::uuid and a.ip_address is not null
-                order by a.created_at desc limit 1
+                    and a.user_id is not distinct from \(entry.actor.userId)::uuid
+                order by a.ip_address is null, a.created_at limit 1
             ) r on true
             """)
     }

@@ -7,10 +7,9 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("Users", .needsDatabase, .timeLimit(.minutes(10)))
-struct UserRouteTests {
+@Suite("Users and profiles", .needsDatabase, .timeLimit(.minutes(10)))
+struct UsersRouteTests {
     private static let prefer = HTTPFields([HTTPField(name: .prefer, value: "wait=20")])
-    private static let iso = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/
 
     @Test("are listed by name with filters, and the system's own never")
     func list() async throws {
@@ -36,7 +35,7 @@ struct UserRouteTests {
             #expect(answer["pagination"] == ["page": 1, "limit": 2, "total": 3, "totalPages": 2])
             #expect(try DocumentedShape().problems(of: answer.json, as: "UserPage") == [])
             let created = try #require(answer["data", "0", "createdAt"]?.stringValue)
-            #expect(created.wholeMatch(of: Self.iso) != nil)
+            #expect(created.wholeMatch(of: /\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z/) != nil)
             let bad = try await api.send(.get, "/api/v1/users?role=king&isActive=maybe&page=0", as: admin)
             #expect(Set(bad.refusedFields) == ["role", "isActive", "page"])
             let reader = try await api.addUser("reader", roles: [.adminReadonly])
