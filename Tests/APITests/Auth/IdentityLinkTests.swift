@@ -1,6 +1,7 @@
 import Foundation
 import HTTPTypes
 import Shared
+import Synchronization
 import TestSupport
 import Testing
 
@@ -100,7 +101,8 @@ struct IdentityLinkTests {
         try await APIHarness.run(oidc: double) {
             $0.defaultRoles = [.readonly]
         } _: { api in
-            #expect(try await api.me(try await api.signIn(at: double))["roles"] == ["readonly"])
+            let me = try await api.me(try await api.signIn(at: double))
+            #expect(me["roles"] == ["readonly"])
         }
     }
 

@@ -2,6 +2,7 @@ import Crypto
 import Foundation
 import HTTPTypes
 import Shared
+import Synchronization
 import TestSupport
 import Testing
 
