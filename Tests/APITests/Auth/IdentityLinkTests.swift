@@ -1,6 +1,7 @@
 import Foundation
 import HTTPTypes
 import Shared
+import Synchronization
 import TestSupport
 import Testing
 
@@ -97,20 +98,22 @@ struct IdentityLinkTests {
     func noGroup() async throws {
         let double = await OIDCDouble()
         double.change { $0.claims["groups"] = ["other"] }
-        try await APIHarness.run(oidc: double) {
-            $0.defaultRoles = [.readonly]
-        } _: { api in
-            #expect(try await api.me(try await api.signIn(at: double))["roles"] == ["readonly"])
+        var settings = APISettings()
+        settings.defaultRoles = [.readonly]
+        try await APIHarness.run(oidc: double, settings: settings) { api in
+            let me = try await api.me(try await api.signIn(at: double))
+            #expect(me["roles"] == ["readonly"])
         }
     }
 
     @Test("named administrators are so at each sign-in, by a name, or an address that the provider vouches for")
     func bootstrap() async throws {
         let double = await OIDCDouble()
-        try await APIHarness.run(oidc: double) {
-            $0.bootstrapAdmins = ["erika@example.com", "root"]
-        } _: { api in
-            #expect(try await api.me(try await api.signIn(at: double))["roles"] == ["admin", "user"])
+        var settings = APISettings()
+        settings.bootstrapAdmins = ["erika@example.com", "root"]
+        try await APIHarness.run(oidc: double, settings: settings) { api in
+            let me = try await api.me(try await api.signIn(at: double))
+            #expect(me["roles"] == ["admin", "user"])
             #expect(try await roles(api, "provider_roles") == ["admin", "user"])
             #expect(try await roles(api, "granted_roles") == [])
             // Not vouched for, also when it is chosen as the name; this demotes, as leaving the list does.
@@ -211,7 +214,8 @@ struct OpenShiftSignInTests {
         let double = OpenShiftDouble()
         double.change { $0.userStatus = status }
         try await run(double) { api in
-            #expect(try await api.signIn(at: double).status == 503)
+            let failed = try await api.signIn(at: double)
+            #expect(failed.status == 503)
             double.change { state in
                 state.userStatus = 200
                 state.user = ["kind": "User"]

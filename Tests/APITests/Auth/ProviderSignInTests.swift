@@ -2,6 +2,7 @@ import Crypto
 import Foundation
 import HTTPTypes
 import Shared
+import Synchronization
 import TestSupport
 import Testing
 
@@ -25,15 +26,15 @@ extension OAuthConfiguration {
 extension APIHarness {
     /// An API whose people sign in at the double.
     static func run(
-        oidc double: OIDCDouble, _ configure: (inout APISettings) -> Void = { _ in },
+        oidc double: OIDCDouble, settings: APISettings = APISettings(),
         _ body: @escaping @Sendable (APIHarness) async throws -> Void
     ) async throws {
-        let settings = try await OAuthConfiguration.test("oidc")
-        try await run(
-            { options in
-                options.provider = OIDCProvider(settings, transport: double, logger: quiet)
-                configure(&options.settings)
-            }, body)
+        let provider = OIDCProvider(try await .test("oidc"), transport: double, logger: quiet)
+        let configure: (inout Options) -> Void = { options in
+            options.provider = provider
+            options.settings = settings
+        }
+        try await run(configure, body)
     }
 
     /// Goes to the provider and comes back.

@@ -12,7 +12,7 @@ struct RateLimitKeyTests {
     private static func user(_ roles: Role...) -> User {
         User(
             id: id, username: "u", email: "u@example.com", fullName: nil, oauthProvider: "test", oauthId: "u",
-            roles: roles, isActive: true, limits: SpendingLimits(), sync: SyncState(), lastLoginAt: nil,
+            roles: roles, isActive: true, limits: SpendingLimits(), sync: SyncState(status: .synced), lastLoginAt: nil,
             createdAt: Date(), updatedAt: Date())
     }
 

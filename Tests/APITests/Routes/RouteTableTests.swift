@@ -139,7 +139,7 @@ struct RouteTableTests {
                 switch route.policy {
                 case .anyone, .anyoneOrCaller:
                     #expect(anonymous.errorCode != "UNAUTHORIZED", "\(Self.name(route))")
-                case .signedIn, .session:
+                case .signedIn:
                     #expect(anonymous.status == 401, "\(Self.name(route))")
                     #expect(powerless.status != 401 && powerless.status != 403, "\(Self.name(route))")
                 case .session:

@@ -101,6 +101,9 @@ import Testing
         let error = await #expect(throws: ConfigurationError.self) {
             try await AppConfiguration.load(process: .api, environment: ["ENV_FILE": path])
         }
-        #expect(error?.problems.map(\.variable) == ["JWT_SECRET", "SECRETS_KEYS"])
+        #expect(
+            error?.problems.map(\.variable) == [
+                "JWT_SECRET", "OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_ISSUER", "SECRETS_KEYS",
+            ])
     }
 }
