@@ -33,6 +33,7 @@ extension APIHarness {
         let configure: (inout Options) -> Void = { options in
             options.provider = provider
             options.settings = settings
+            options.settings.rateLimits = .off
         }
         try await run(configure, body)
     }

@@ -114,9 +114,9 @@ struct AdminUserRouteTests {
                 try await api.count(
                     """
                     select count(*) from auth_sessions
-                    where revoked_at is not null and revoke_reason = 'user_deactivated'
+                    where revoked_at is not null and revoke_reason = 'user_deactivated' and user_id = \(user.id)
                     """
-                ) == 1)
+                ) == 2)
             #expect(try await api.send(.get, "/api/v1/users/me", as: user).status == 401)
             #expect(try await api.send(.get, path(user), as: admin)["deactivatedAt"] == off["deactivatedAt"])
             // Once more: nothing changes, and the audit log does not say so twice.
@@ -131,6 +131,9 @@ struct AdminUserRouteTests {
                 try await api.wait(for: job["jobId"]?.stringValue, "succeeded")
             }
             #expect(api.litellm.state.keys.values.allSatisfy { $0["blocked"] != true })
+            // The session that was ended stays so; a new one can begin.
+            #expect(try await api.send(.get, "/api/v1/users/me", as: user).status == 401)
+            api.sessions.withLock { $0[user.id] = nil }
             #expect(try await api.send(.get, "/api/v1/users/me", as: user).status == 200)
             let log = try await actions(user, api)
             #expect(log.filter { $0 == "USER_DEACTIVATE" }.count == 1 && log.contains("USER_REACTIVATE"))
