@@ -1,40 +1,40 @@
 import Foundation
 import HTTPTypes
+import TestSupport
 import Testing
 
 @testable import API
 @testable import Shared
 
-@Suite("Rate limit keys")
+@Suite("Rate limit keys", .needsDatabase, .timeLimit(.minutes(10)))
 struct RateLimitKeyTests {
-    private static let id = UUID()
-
-    private static func user(_ roles: Role...) -> User {
-        User(
-            id: id, username: "u", email: "u@example.com", fullName: nil, oauthProvider: "test", oauthId: "u",
-            roles: roles, isActive: true, limits: SpendingLimits(), sync: SyncState(status: .synced), lastLoginAt: nil,
-            createdAt: Date(), updatedAt: Date())
-    }
-
     private static func key(_ principal: Principal?, _ address: String = "2001:db8:1:2:3::4") -> RateLimitKey {
         RateLimitKey(principal, address: IPAddress(address)?.customer)
     }
 
     @Test("each kind of caller has a key and a class of its own")
-    func callers() {
-        let id = Self.id.text
-        let session = Credential.session(id: UUID())
-        let user = Self.key(Principal(user: Self.user(.user), credential: session))
-        #expect(user.text == "u:\(id)" && user.rateClass == .authenticated)
-        for role in [Role.admin, .adminReadonly] {
-            let admin = Self.key(Principal(user: Self.user(.user, role), credential: session))
-            #expect(admin.text == "a:\(id)" && admin.rateClass == .admin)
+    func callers() async throws {
+        try await APIHarness.run { api in
+            let session = Credential.session(id: UUID())
+            let person = try await api.addUser()
+            let user = Self.key(Principal(user: person, credential: session))
+            #expect(user.text == "u:\(person.id.text)" && user.rateClass == .authenticated)
+            for role in [Role.admin, .adminReadonly] {
+                let person = try await api.addUser(role.rawValue, roles: [.user, role])
+                let admin = Self.key(Principal(user: person, credential: session))
+                #expect(admin.text == "a:\(person.id.text)" && admin.rateClass == .admin)
+            }
+            let apiKey = UUID()
+            let byKey = Self.key(Principal(user: try await api.addAdmin(), credential: .apiKey(id: apiKey)))
+            #expect(byKey.text == "k:\(apiKey.text)" && byKey.rateClass == .apiKey)
         }
-        let apiKey = UUID()
-        let byKey = Self.key(Principal(user: Self.user(.admin), credential: .apiKey(id: apiKey)))
-        #expect(byKey.text == "k:\(apiKey.text)" && byKey.rateClass == .apiKey)
-        let service = Self.key(Principal(service: ServiceIdentity(id: Self.id, name: "ci", permissions: [])))
-        #expect(service.text == "s:\(id)" && service.rateClass == .admin)
+    }
+
+    @Test("programs have keys of their own, and strangers those of their address")
+    func others() {
+        let id = UUID()
+        let service = Self.key(Principal(service: ServiceIdentity(id: id, name: "ci", permissions: [])))
+        #expect(service.text == "s:\(id.text)" && service.rateClass == .admin)
         let configured = Self.key(Principal(service: ServiceIdentity(id: nil, name: "ci", permissions: [])))
         #expect(configured.text == "s:ci")
         #expect(Self.key(nil).text == "g:2001:db8:1:2::/64" && Self.key(nil).rateClass == .anonymous)
@@ -45,11 +45,11 @@ struct RateLimitKeyTests {
     @Test("routes to sign in count by address, those that show a secret by caller, some not at all")
     func routes() {
         let address = IPAddress("192.0.2.1")?.customer
-        let principal = Principal(user: Self.user(.user), credential: .session(id: UUID()))
+        let principal = Principal(service: ServiceIdentity(id: nil, name: "ci", permissions: []))
         let login = RouteLimit(.post, "/api/auth/login").key(principal, address: address)
         #expect(login?.text == "l:192.0.2.1" && login?.rateClass == .login)
         let reveal = RouteLimit(.post, "/api/v1/api-keys/{id}/reveal")
-        #expect(reveal.key(principal, address: address)?.text == "r:\(Self.id.text)")
+        #expect(reveal.key(principal, address: address)?.text == "r:ci")
         #expect(reveal.key(nil, address: address)?.text == "g:192.0.2.1")
         #expect(RouteLimit(.get, "/metrics").key(nil, address: address) == nil)
         #expect(RouteLimit(.get, "/api/v1/models").key(nil, address: address)?.text == "g:192.0.2.1")

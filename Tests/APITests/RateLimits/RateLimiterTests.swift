@@ -11,17 +11,22 @@ private final class ScriptedLimits: Sendable {
     struct Away: Error {}
 
     private struct State {
-        var time = ContinuousClock.now
-        var windowEnd = ContinuousClock.now + .seconds(60)
+        var time: ContinuousClock.Instant
+        var windowEnd: ContinuousClock.Instant
         var taken: [String: Int] = [:]
         var refused: Set<String> = []
         var statements: [[RateLimitDemand]] = []
         var isAway = false
         var isHeld = false
         var held: [CheckedContinuation<Void, Never>] = []
+
+        init(_ time: ContinuousClock.Instant) {
+            self.time = time
+            windowEnd = time + .seconds(60)
+        }
     }
 
-    private let state = Mutex(State())
+    private let state = Mutex(State(.now))
 
     var statements: [[RateLimitDemand]] { state.withLock { $0.statements } }
     func now() -> ContinuousClock.Instant { state.withLock { $0.time } }

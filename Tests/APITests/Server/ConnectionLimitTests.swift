@@ -104,7 +104,8 @@ struct ConnectionLimitTests {
         #expect(connection.isOpen)
         try connection.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nA\r\n0123456789\r\n")
         #expect(connection.isOpen)
-        try connection.send("1\r\nx\r\n")
+        // The decoder complains that the body has no end.
+        #expect(throws: HTTPParserError.self) { try connection.send("1\r\nx\r\n") }
         #expect(!connection.isOpen)
     }
 }
