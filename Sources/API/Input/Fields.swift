@@ -58,6 +58,11 @@ struct Fields {
         return text
     }
 
+    /// Text of which an empty one counts as null.
+    mutating func text(_ name: String, length: ClosedRange<Int>) -> String? {
+        string(name, length: length).flatMap { $0.isEmpty ? nil : $0 }
+    }
+
     mutating func requiredString(_ name: String, length: ClosedRange<Int>) -> String {
         let text = string(name, length: length)
         return required(name, text, placeholder: "")

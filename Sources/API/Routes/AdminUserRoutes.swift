@@ -98,7 +98,7 @@ struct AdminUserRoutes: RouteGroup {
             fields.refuse("email", .format, "must be an e-mail address")
         }
         let roles = fields.roles()
-        let fullName = fields.string("fullName", length: 0...255)
+        let fullName = fields.text("fullName", length: 0...255)
         let isActive = fields.bool("isActive") ?? true
         try fields.check()
         return NewUser(
@@ -120,7 +120,7 @@ struct AdminUserRoutes: RouteGroup {
         let body = try await call.call.body()
         var fields = body.fields
         var change = UserChange()
-        change.fullName = body.change("fullName", to: fields.string("fullName", length: 0...255))
+        change.fullName = body.change("fullName", to: fields.text("fullName", length: 0...255))
         change.roles = fields.roles()
         change.isActive = fields.bool("isActive")
         try fields.check()

@@ -36,7 +36,7 @@ struct KeyRoutes: RouteGroup {
         var filter = APIKeyFilter()
         filter.page = query.page()
         filter.isActive = query.bool("isActive")
-        filter.modelIds = query.strings("modelIds")
+        filter.modelIds = query.strings("modelIds", count: 20)
         let userId = query.uuid("userId")
         try query.check()
         filter.userId = try call.principal.owner(asked: userId, others: .usersRead, programs: .apiKeysRead)

@@ -36,7 +36,7 @@ struct OwnUserRoutes: RouteGroup {
         let body = try await call.call.body()
         var fields = body.fields
         var change = UserChange()
-        change.fullName = body.change("fullName", to: fields.string("fullName", length: 0...255))
+        change.fullName = body.change("fullName", to: fields.text("fullName", length: 0...255))
         try fields.check()
         let users = UserChanges(database: database, administration: administration, changes: changes)
         return try await users.perform(call, body, change, of: user.id, action: "PROFILE_UPDATE") {
