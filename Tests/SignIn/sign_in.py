@@ -4,6 +4,8 @@ Run by ops/sign-in-test. A part that fails says what it saw and ends non-zero.
 """
 
 import argparse
+import os
+import signal
 import ssl
 import sys
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
@@ -157,6 +159,30 @@ def oidc(options):
     person.http.put(f"{users}/ada", json=claims)
 
 
+def killed(options):
+    """The API that made the session dies; the other one knows it all the same, and ends it."""
+    person = Person(options)
+    begun = person.http.post(
+        f"{options.first}/api/auth/login", headers={"origin": options.frontend}, json={"refresh": True})
+    location = person.end(person.authorize(begun.json()["authUrl"], sub="ada")).headers["location"]
+    values = parse_qs(location.partition("#")[2])
+    token, refresh = values["token"][0], values["refresh_token"][0]
+    expect(person.me(token)["username"] == "ada", "both APIs know the session")
+    open_state = person.begin()
+    os.kill(int(options.victim), signal.SIGKILL)
+    expect(person.api("GET", "/api/v1/auth/me", token).status_code == 200, "the session lives on")
+    fresh = person.http.post(f"{options.first}/api/auth/refresh", json={"refreshToken": refresh})
+    expect(fresh.status_code == 200, f"refreshing answered {fresh.status_code} {fresh.text}")
+    token = fresh.json()["accessToken"]
+    callback = person.authorize(open_state, sub="ada").replace(options.second, options.first)
+    expect(person.http.get(callback).status_code == 302, "a sign-in under way ends at the API that is left")
+    sessions = person.api("GET", "/api/auth/sessions", token).json()
+    expect(len([each for each in sessions if each["isCurrent"]]) == 1, f"{sessions}")
+    expect(person.api("POST", "/api/auth/logout", token).status_code == 200, "signing out works")
+    expect(person.api("GET", "/api/v1/auth/me", token).status_code == 401, "and ends the session")
+    done("an API that was killed took no session and no sign-in with it")
+
+
 def openshift(options):
     person = Person(options)
     token = person.sign_in(username="olga")
@@ -212,13 +238,13 @@ def browser(options):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("part", choices=["oidc", "browser", "openshift"])
+    parser.add_argument("part", choices=["oidc", "browser", "killed", "openshift"])
     for name in ["first", "second", "frontend", "issuer"]:
         parser.add_argument(f"--{name}", required=True)
-    for name in ["ca", "chromium", "screenshot"]:
+    for name in ["ca", "chromium", "screenshot", "victim"]:
         parser.add_argument(f"--{name}")
     options = parser.parse_args()
-    {"oidc": oidc, "browser": browser, "openshift": openshift}[options.part](options)
+    {"oidc": oidc, "browser": browser, "killed": killed, "openshift": openshift}[options.part](options)
 
 
 if __name__ == "__main__":
