@@ -38,7 +38,7 @@ struct UserChanges: Sendable {
         })
         return try await changes.perform(call, body: body.bytes, outcome: outcome) { transaction in
             let changed = try await administration.change(
-                id, change, action: action, by: call.actor, in: transaction)
+                id, change, action: action, giving: call.principal.givableRoles, by: call.actor, in: transaction)
             begun.keyJobs.withLock { $0 = changed.keyJobs }
             let state = ChangedUserState(
                 user: changed.user, deactivatedAt: changed.deactivatedAt, keyJobs: changed.keyJobs)

@@ -20,7 +20,7 @@ extension Call {
         case .service(let service):
             AuditActor(
                 userId: nil, name: service.name, ipAddress: context.clientAddress, userAgent: userAgent,
-                requestId: context.requestId)
+                requestId: context.requestId, serviceId: service.requesterId)
         }
     }
 

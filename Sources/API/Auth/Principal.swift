@@ -62,6 +62,9 @@ struct Principal: Sendable {
         permissions.contains(permission)
     }
 
+    /// The roles that allow nothing which the caller may not do.
+    var givableRoles: Set<Role> { Set(Role.allCases.filter { $0.permissions.isSubset(of: permissions) }) }
+
     /// 403 unless the permission is there.
     func require(_ permission: Permission) throws(APIError) {
         guard may(permission) else {

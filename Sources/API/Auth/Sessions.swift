@@ -1,4 +1,5 @@
 import Foundation
+import HTTPTypes
 import Jobs
 import Shared
 
@@ -39,7 +40,13 @@ struct Sessions: Sendable {
             userAgent: call.userAgent,
             lifetime: withRefresh ? refreshLifetime : .seconds(tokens.lifetime),
             refreshHash: refresh.map { sha256Hex($0.reveal()) })
-        let session = try await database.withTransaction { try await store.insert(new, in: $0) }
+        let session = try await database.withTransaction { transaction in
+            // Waits for a deactivation under way, which would not see this session.
+            guard let current = try await users.lock(user.id, in: transaction), current.isActive else {
+                throw APIError(.forbidden, .forbidden, "This user has been deactivated.")
+            }
+            return try await store.insert(new, in: transaction)
+        }
         return try await issued(session, for: user, refresh)
     }
 
@@ -49,7 +56,7 @@ struct Sessions: Sendable {
         let next = Secret(randomToken())
         let (outcome, user) = try await database.withTransaction { transaction in
             let outcome = try await store.refresh(
-                sha256Hex(token.reveal()), next: sha256Hex(next.reveal()), in: transaction)
+                sha256Hex(token.reveal()), of: sessionId, next: sha256Hex(next.reveal()), in: transaction)
             switch outcome {
             case .refused: return (outcome, User?.none)
             case .rotated(let session):
@@ -67,7 +74,7 @@ struct Sessions: Sendable {
                 return (outcome, user)
             }
         }
-        guard case .rotated(let session) = outcome, let user, user.isActive, sessionId ?? session.id == session.id
+        guard case .rotated(let session) = outcome, let user, user.isActive
         else {
             throw APIError.unauthorized(.invalidToken, "The refresh token is not good any more; sign in again.")
         }

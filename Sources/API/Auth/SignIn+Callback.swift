@@ -20,7 +20,8 @@ extension SignIn {
     func begun(by state: String, from call: Call) async throws -> OAuthState {
         let begun = try await states.take(stateHash: sha256Hex(state), in: database)
         guard let begun, begun.provider == provider.name else {
-            try await note("AUTH_FAILED", "unknown_state", from: call)
+            // Anybody can come with a state that nobody began.
+            if strangers.take(at: .now) { try await note("AUTH_FAILED", "unknown_state", from: call) }
             throw APIError.validation("state", .invalid, "is unknown, was used before or has expired; sign in again")
         }
         return begun

@@ -20,6 +20,7 @@ struct SignIn: Sendable {
     let states = PostgresOAuthStateStore()
     private let users = PostgresUserStore()
     let audit = PostgresAuditStore()
+    let strangers = AuditAllowance()
 
     init(
         database: PostgresClient, provider: any IdentityProvider, sessions: Sessions,
@@ -96,10 +97,10 @@ struct SignIn: Sendable {
             oauthProvider: provider.name, oauthId: identity.subject, username: identity.username,
             email: identity.email, fullName: identity.fullName, roles: roles)
         if let known = try await users.find(provider: provider.name, oauthId: identity.subject, in: transaction) {
-            return try await users.signIn(known.id, as: profile, in: transaction)
+            return try await bring(known.id, inStepWith: profile, from: call, in: transaction)
         }
         if let ahead = try await userMadeAhead(for: identity, in: transaction) {
-            return try await users.signIn(ahead.id, as: profile, in: transaction)
+            return try await bring(ahead.id, inStepWith: profile, from: call, in: transaction)
         }
         let new = NewUser(
             id: UUID(), username: identity.username, email: identity.email, fullName: identity.fullName,
@@ -108,6 +109,43 @@ struct SignIn: Sendable {
             userId: new.id, name: new.username, ipAddress: call.context.clientAddress,
             requestId: call.context.requestId)
         return try await provisioning.create(new, by: actor, in: transaction).user
+    }
+
+    /// Takes over what the provider says of a user, with a note of what that changes and the job that tells LiteLLM.
+    private func bring(
+        _ id: UUID, inStepWith profile: UserProfile, from call: Call, in transaction: PostgresTransaction
+    ) async throws -> User {
+        let isSame: @Sendable (User) -> Bool = {
+            $0.oauthProvider == profile.oauthProvider && $0.oauthId == profile.oauthId
+        }
+        guard let before = try await users.lock(id, in: transaction),
+            isSame(before) || before.oauthProvider == Self.aheadProvider
+        else {
+            // Somebody else has signed in as the user made ahead since it was found.
+            throw ProvisioningError(.identityTaken, "Another person has this user.")
+        }
+        let after = try await users.signIn(id, as: profile, in: transaction)
+        let (old, new) = (Self.audited(before), Self.audited(after))
+        guard old != new else { return after }
+        let actor = call.actor(for: after)
+        try await audit.append(
+            AuditEntry(
+                actor: actor, action: "USER_UPDATE", resourceType: "user", resourceId: id.text,
+                oldValues: .object(old.filter { $0.value != new[$0.key] }),
+                newValues: .object(new.filter { $0.value != old[$0.key] }), metadata: ["by": "sign-in"]),
+            in: transaction)
+        guard after.isActive else { return after }
+        try await users.raiseVersion(id, in: transaction)
+        _ = try await provisioning.ensure(id, requester: actor.requester, in: transaction)
+        return after
+    }
+
+    private static func audited(_ user: User) -> [String: JSONValue] {
+        [
+            "username": .string(user.username), "email": .string(user.email),
+            "fullName": user.fullName.map { .string($0) } ?? .null,
+            "roles": .array(user.roles.map { .string($0.rawValue) }), "provider": .string(user.oauthProvider),
+        ]
     }
 
     /// The user whom an administrator made for this person, ahead of their first sign-in: by the address if the provider

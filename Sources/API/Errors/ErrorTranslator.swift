@@ -38,6 +38,9 @@ enum ErrorTranslator {
         case .userInactive: APIError(.forbidden, .forbidden, error.message)
         case .usernameTaken, .emailTaken, .identityTaken:
             APIError(.conflict, .alreadyExists, error.message, details: ErrorDetails(field: error.field))
+        case .roleBeyondOwn:
+            APIError(
+                .forbidden, .insufficientPermissions, error.message, details: ErrorDetails(field: error.field))
         case .ownAccount, .lastAdmin:
             APIError(.conflict, .conflict, error.message, details: ErrorDetails(field: error.field))
         case .keyLimitReached:

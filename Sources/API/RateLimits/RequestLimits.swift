@@ -62,8 +62,9 @@ struct RequestLimits: Sendable {
     }
 }
 
-/// How many exceeded limits a process writes down in a minute: a flood from many addresses must not become one of rows.
-private final class AuditAllowance: Sendable {
+/// How many notes about strangers a process writes down in a minute: a flood from many addresses must not become one of
+/// rows.
+final class AuditAllowance: Sendable {
     private static let limit = 120
 
     private let state = Mutex<(endsAt: ContinuousClock.Instant, used: Int)>((.now, 0))

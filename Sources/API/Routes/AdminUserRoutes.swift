@@ -75,6 +75,10 @@ struct AdminUserRoutes: RouteGroup {
     private func create(_ call: AuthenticatedCall) async throws -> Response {
         let body = try await call.call.body()
         let user = try newUser(body)
+        guard Set(user.roles).isSubset(of: call.principal.givableRoles) else {
+            throw ProvisioningError(
+                .roleBeyondOwn, "Nobody gives a role that allows more than they may themselves.", field: "roles")
+        }
         let outcome = Changes.Outcome(
             status: .created,
             reload: { job in
@@ -124,6 +128,7 @@ struct AdminUserRoutes: RouteGroup {
         change.roles = fields.roles()
         change.isActive = fields.bool("isActive")
         try fields.check()
+        if change.isActive == false { try call.principal.require(.usersDelete) }
         guard change != UserChange() else {
             throw APIError.validation("body", .required, "must name at least one of fullName, roles, isActive")
         }
@@ -137,7 +142,8 @@ struct AdminUserRoutes: RouteGroup {
         let wanted = change
         return try await changes.perform(call, outcome: Changes.Outcome()) { transaction in
             let changed = try await administration.change(
-                id, wanted, action: "USER_DEACTIVATE", by: call.actor, in: transaction)
+                id, wanted, action: "USER_DEACTIVATE", giving: call.principal.givableRoles, by: call.actor,
+                in: transaction)
             return Change(resource: DeactivatedUserView(changed: changed), job: changed.view)
         }
     }

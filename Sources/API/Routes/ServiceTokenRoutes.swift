@@ -35,6 +35,10 @@ struct ServiceTokenRoutes: RouteGroup {
     }
 
     private func create(_ call: AuthenticatedCall) async throws -> Response {
+        if case .serviceToken(id: _?) = call.principal.credential {
+            // One that ends must not leave others behind that do not.
+            throw APIError(.forbidden, .forbidden, "A service token cannot make others; sign in as a person.")
+        }
         let body = try await call.call.body()
         var fields = body.fields
         let name = fields.requiredString("name", length: 1...100)

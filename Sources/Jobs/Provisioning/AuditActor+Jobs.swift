@@ -4,7 +4,7 @@ package import Shared
 extension AuditActor {
     /// The same person as a job's requester.
     package var requester: JobRequester {
-        JobRequester(id: userId?.text ?? name, requestId: requestId)
+        JobRequester(id: userId?.text ?? serviceId ?? name, requestId: requestId)
     }
 }
 

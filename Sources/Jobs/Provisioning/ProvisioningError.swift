@@ -32,6 +32,8 @@ package struct ProvisioningError: Error, Sendable, Equatable, CustomStringConver
         case identityTaken = "identity_taken"
         /// Somebody would take away what they need to undo it.
         case ownAccount = "own_account"
+        /// Somebody would give or take a role that allows more than they may themselves.
+        case roleBeyondOwn = "role_beyond_own"
         /// Nobody would be left to administer.
         case lastAdmin = "last_admin"
     }
@@ -45,7 +47,7 @@ package struct ProvisioningError: Error, Sendable, Equatable, CustomStringConver
     /// The values of that field that are to blame.
     package let values: [String]
 
-    init(_ code: Code, _ message: String, field: String? = nil, values: [String] = []) {
+    package init(_ code: Code, _ message: String, field: String? = nil, values: [String] = []) {
         self.code = code
         self.message = message
         self.field = field

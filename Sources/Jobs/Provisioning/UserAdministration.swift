@@ -40,16 +40,24 @@ package struct UserAdministration: Sendable {
     /// Changes a user. Asking for what is so already changes nothing, but puts the jobs for the keys in again when
     /// `isActive` is named.
     ///
-    /// - Parameter action: how the audit log names it; deactivating and reactivating have names of their own.
-    /// - Throws: ``ProvisioningError`` `userNotFound`, `ownAccount`, `lastAdmin`, `invalidLimit`.
+    /// - Parameters:
+    ///   - action: how the audit log names it; deactivating and reactivating have names of their own.
+    ///   - roles: those that the actor may give and take.
+    /// - Throws: ``ProvisioningError`` `userNotFound`, `ownAccount`, `lastAdmin`, `roleBeyondOwn`, `invalidLimit`.
     package func change(
-        _ id: UUID, _ change: UserChange, action: String, by actor: AuditActor, in transaction: PostgresTransaction
+        _ id: UUID, _ change: UserChange, action: String, giving roles: Set<Role>, by actor: AuditActor,
+        in transaction: PostgresTransaction
     ) async throws -> ChangedUser {
         guard id != User.systemId, let user = try await users.lock(id, in: transaction) else {
             throw ProvisioningError(.userNotFound, "There is no such user.")
         }
         let wanted = change.applied(to: user)
         if wanted.limits != user.limits { try wanted.limits.validate() }
+        guard Set(user.roles).symmetricDifference(wanted.roles).isSubset(of: roles) else {
+            throw ProvisioningError(
+                .roleBeyondOwn, "Nobody gives or takes a role that allows more than they may themselves.",
+                field: "roles")
+        }
         try await check(user, wanted, by: actor, in: transaction)
 
         let reachesLiteLLM = Self.reachesLiteLLM(user, wanted)

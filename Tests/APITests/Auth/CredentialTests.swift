@@ -76,17 +76,15 @@ struct CredentialTests {
             #expect(try await api.send(.post, "/api/v1/models/sync", headers: bearer(token)).status == 403)
             #expect(try await api.send(.get, "/api/v1/auth/me", headers: bearer(token)).status == 403)
             #expect(try await api.send(.get, "/api/auth/sessions", headers: bearer(token)).status == 403)
-            let wider = try await api.send(
-                .post, path, ["name": "more", "scopes": ["users:write"]], headers: bearer(token))
-            #expect(wider.status == 400 && wider.refusedFields == ["scopes[0]"])
-            let narrower = try await api.send(
+            // One that ends must not leave others behind.
+            let another = try await api.send(
                 .post, path, ["name": "less", "scopes": ["admin:jobs:read"]], headers: bearer(token))
-            #expect(narrower.status == 201 && narrower["createdBy"]?.stringValue == "ci")
+            #expect(another.status == 403 && another.errorCode == "FORBIDDEN")
             let stored = try await api.count(
                 "select count(*) from service_tokens where token_hash = \(sha256Hex(token))")
             #expect(stored == 1)
             let list = try await api.send(.get, path, as: admin)
-            #expect(list["data"]?.arrayValue?.count == 2 && !list.text.contains(token))
+            #expect(list["data"]?.arrayValue?.count == 1 && !list.text.contains(token))
         }
     }
 
@@ -139,6 +137,40 @@ struct CredentialTests {
             let ended = try await api.send(
                 .delete, "/api/v1/admin/users/\(user.id.text)/sessions", headers: bearer(token))
             #expect(ended.status == 200)
+        }
+    }
+
+    @Test("with users:write nobody gives or takes a role that allows more, or deactivates; jobs are the token's own")
+    func givingRoles() async throws {
+        try await APIHarness.run { api in
+            let admin = try await api.addAdmin()
+            let user = try await api.addUser()
+            let made = try await api.send(
+                .post, "/api/v1/admin/service-tokens", ["name": .string(user.id.text), "scopes": "users:write"],
+                as: admin)
+            let token = try #require(made["token"]?.stringValue)
+            for role in ["admin", "admin-readonly"] {
+                let given = try await api.send(
+                    .patch, "/api/v1/users/\(user.id.text)", ["roles": [.string(role)]], headers: bearer(token))
+                #expect(given.status == 403 && given.errorCode == "INSUFFICIENT_PERMISSIONS", "\(role)")
+                let ahead = try await api.send(
+                    .post, "/api/v1/admin/users",
+                    ["username": "new", "email": "new@example.com", "roles": [.string(role)]], headers: bearer(token))
+                #expect(ahead.status == 403, "\(role)")
+            }
+            let taken = try await api.send(
+                .put, "/api/v1/admin/users/\(admin.id.text)", ["roles": ["user"]], headers: bearer(token))
+            #expect(taken.status == 403)
+            let off = try await api.send(
+                .put, "/api/v1/admin/users/\(user.id.text)", ["isActive": false], headers: bearer(token))
+            #expect(off.status == 403)
+            let renamed = try await api.send(
+                .put, "/api/v1/admin/users/\(user.id.text)", ["fullName": "Somebody"], headers: bearer(token))
+            let job = try #require(renamed["job", "id"]?.stringValue)
+            #expect(renamed.status == 202)
+            #expect(try await api.send(.get, "/api/v1/jobs/\(job)", headers: bearer(token)).status == 200)
+            // The token's name says who it is about, not who asked.
+            #expect(try await api.send(.get, "/api/v1/jobs/\(job)", as: user).status == 404)
         }
     }
 

@@ -89,8 +89,17 @@ struct IdentityLinkTests {
             #expect(try await api.me(try await api.signIn(at: double))["roles"] == ["user", "admin-readonly"])
             #expect(try await roles(api, "provider_roles") == ["user"])
             #expect(try await roles(api, "granted_roles") == ["admin-readonly", "user"])
+            // The change is written down, and a job brings LiteLLM in step: its proxy_admin is none any more.
+            let noted: PostgresQuery =
+                "select count(*) from audit_logs where action = 'USER_UPDATE' and metadata->>'by' = 'sign-in'"
+            #expect(try await api.count(noted) == 1)
+            let wanted: PostgresQuery =
+                "select count(*) from users where version_wanted = 2 and sync_status = 'pending' and oauth_provider = 'oidc'"
+            #expect(try await api.count(wanted) == 1)
             double.change { $0.claims["groups"] = [] }
             #expect(try await api.me(try await api.signIn(at: double))["roles"] == ["user", "admin-readonly"])
+            #expect(try await api.count(noted) == 1)
+            #expect(try await api.count(wanted) == 1)
         }
     }
 

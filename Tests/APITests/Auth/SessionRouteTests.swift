@@ -39,6 +39,10 @@ struct SessionRouteTests {
             let next = try #require(second["refreshToken"]?.stringValue)
             #expect(next != refresh)
             #expect(try await api.send(.get, "/api/v1/auth/me", headers: bearer(token)).status == 200)
+            // A slip of the session's id costs nothing.
+            let slip = try await api.send(
+                .post, "/api/auth/refresh", ["refreshToken": .string(next), "sessionId": .string(UUID().text)])
+            #expect(slip.status == 401)
             let third = try await api.send(.post, "/api/auth/refresh", ["refreshToken": .string(next)])
             #expect(third.status == 200)
             for bad in ["", "x", String(repeating: "a", count: 43)] {

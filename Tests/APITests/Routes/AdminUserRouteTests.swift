@@ -185,7 +185,8 @@ struct AdminUserRouteTests {
                     var change = UserChange()
                     change.isActive = false
                     _ = try await UserAdministration(queue: api.queue).change(
-                        admin.id, change, action: "USER_UPDATE", by: AuditActor(userId: nil, name: "robot"),
+                        admin.id, change, action: "USER_UPDATE", giving: Set(Role.allCases),
+                        by: AuditActor(userId: nil, name: "robot"),
                         in: transaction)
                 }
             }
@@ -209,7 +210,8 @@ struct AdminUserRouteTests {
             }
             try await api.database.client.withTransaction { transaction in
                 _ = try await administration.change(
-                    two.id, wanted, action: "USER_UPDATE", by: AuditActor(userId: one.id, name: "one"),
+                    two.id, wanted, action: "USER_UPDATE", giving: Set(Role.allCases),
+                    by: AuditActor(userId: one.id, name: "one"),
                     in: transaction)
                 isLocked.continuation.yield()
                 // The other one's request comes as far as it can before this commits.

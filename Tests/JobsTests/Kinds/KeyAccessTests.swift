@@ -273,7 +273,7 @@ extension KindBench {
         let admin = AuditActor(userId: nil, name: "tester", ipAddress: "192.0.2.7", requestId: UUID().uuidString)
         return try await database.withTransaction { transaction in
             try await UserAdministration(queue: services.queue).change(
-                user.id, wanted, action: "USER_UPDATE", by: admin, in: transaction)
+                user.id, wanted, action: "USER_UPDATE", giving: Set(Role.allCases), by: admin, in: transaction)
         }
     }
 

@@ -12,11 +12,15 @@ package struct AuditActor: Sendable, Equatable {
     package var userAgent: String?
     /// The HTTP request.
     package var requestId: String?
+    /// How jobs name whoever has no user: `service:` and the token's id.
+    package var serviceId: String?
 
     /// Somebody.
     package init(
-        userId: UUID?, name: String, ipAddress: String? = nil, userAgent: String? = nil, requestId: String? = nil
+        userId: UUID?, name: String, ipAddress: String? = nil, userAgent: String? = nil, requestId: String? = nil,
+        serviceId: String? = nil
     ) {
+        self.serviceId = serviceId
         self.userId = userId
         self.name = name
         self.ipAddress = ipAddress

@@ -36,7 +36,7 @@ package struct PostgresAuditStore: Sendable {
                 \(entry.metadata)::jsonb
             from (select 1) as one left join lateral (
                 select a.actor, a.ip_address, a.user_agent from audit_logs a
-                where a.request_id = \(entry.actor.requestId)::text
+                where a.request_id = \(entry.actor.requestId)::text and a.success
                     and a.user_id is not distinct from \(entry.actor.userId)::uuid
                 order by a.ip_address is null, a.created_at limit 1
             ) r on true

@@ -47,33 +47,39 @@ package struct PostgresCallerStore: Sendable {
             }, uniquingKeysWith: { first, _ in first })
     }
 
-    /// Notes the last uses of sessions, keys and service tokens; an older moment than known changes nothing.
+    /// Notes the last uses of sessions, keys and service tokens; an older moment than known changes nothing. Rows that
+    /// somebody else holds are passed over: the next use says the same.
     package func note(_ uses: CredentialUses, in executor: any PostgresExecutor) async throws {
-        var statements: [PostgresQuery] = []
         if !uses.sessions.isEmpty {
-            statements.append(
+            let (ids, times) = (Array(uses.sessions.keys), Array(uses.sessions.values))
+            try await executor.query(
                 """
                 update auth_sessions set last_seen_at = greatest(last_seen_at, u.at)
-                from unnest(\(Array(uses.sessions.keys)), \(Array(uses.sessions.values))) as u (used, at)
-                where id = u.used
+                from unnest(\(ids), \(times)) as u (used, at)
+                where id = u.used and id in (
+                    select id from auth_sessions where id = any (\(ids)) order by id for no key update skip locked)
                 """)
         }
         if !uses.keys.isEmpty {
-            statements.append(
+            let (ids, times) = (Array(uses.keys.keys), Array(uses.keys.values))
+            try await executor.query(
                 """
                 update api_keys set last_used_at = greatest(last_used_at, u.at)
-                from unnest(\(Array(uses.keys.keys)), \(Array(uses.keys.values))) as u (used, at) where id = u.used
+                from unnest(\(ids), \(times)) as u (used, at)
+                where id = u.used and id in (
+                    select id from api_keys where id = any (\(ids)) order by id for no key update skip locked)
                 """)
         }
         if !uses.serviceTokens.isEmpty {
-            statements.append(
+            let (ids, times) = (Array(uses.serviceTokens.keys), Array(uses.serviceTokens.values))
+            try await executor.query(
                 """
                 update service_tokens set last_used_at = greatest(last_used_at, u.at)
-                from unnest(\(Array(uses.serviceTokens.keys)), \(Array(uses.serviceTokens.values))) as u (used, at)
-                where id = u.used
+                from unnest(\(ids), \(times)) as u (used, at)
+                where id = u.used and id in (
+                    select id from service_tokens where id = any (\(ids)) order by id for no key update skip locked)
                 """)
         }
-        try await executor.pipeline(statements)
     }
 }
 

@@ -57,16 +57,18 @@ package struct PostgresSessionStore: Sendable {
     ///
     /// - Parameters:
     ///   - hash: SHA-256 of the token, in hexadecimal.
+    ///   - sessionId: the session it is said to belong to, if that is said.
     ///   - next: SHA-256 of its successor.
     package func refresh(
-        _ hash: String, next: String, in transaction: PostgresTransaction
+        _ hash: String, of sessionId: UUID?, next: String, in transaction: PostgresTransaction
     ) async throws -> RefreshOutcome {
         // The session's row is locked first, so that two uses of one token come one after the other.
         let found = try await transaction.query(
             """
             select \(unescaped: Self.columns)
             from auth_sessions join (select token_hash, session_id from refresh_tokens) t on t.session_id = id
-            where t.token_hash = \(hash) and revoked_at is null and expires_at > now()
+            where t.token_hash = \(hash) and (\(sessionId)::uuid is null or id = \(sessionId)) and revoked_at is null
+                and expires_at > now()
             for update of auth_sessions
             """)
         guard let row = found.first else { return .refused }

@@ -36,6 +36,15 @@ extension PostgresUserStore {
         ).first.map(Self.user)
     }
 
+    /// LiteLLM is to hear of what was changed.
+    package func raiseVersion(_ id: UUID, in transaction: PostgresTransaction) async throws {
+        try await transaction.query(
+            """
+            update users set version_wanted = version_wanted + 1, sync_status = 'pending', sync_error = null
+            where id = \(id)
+            """)
+    }
+
     /// Brings a user's row in step with what the provider says, and notes the sign-in.
     ///
     /// Throws `PostgresError` with a unique violation of `users_username` or `users_email` when somebody else has the
