@@ -7,14 +7,7 @@ struct UserView: ResourceBody {
     let user: User
 
     func writeMembers(to json: inout JSONWriter) {
-        json.member("id", user.id)
-        json.member("username", user.username)
-        json.member("email", user.email)
-        json.member("fullName", user.fullName)
-        json.member("roles", user.roles.map(\.rawValue))
-        json.member("isActive", user.isActive)
-        json.member("lastLoginAt", user.lastLoginAt)
-        json.member("createdAt", user.createdAt)
+        ProfileView(user: user).writeMembers(to: &json)
         json.member("maxBudget", user.limits.maxBudget)
         json.member("budgetDuration", user.limits.budgetDuration)
         json.member("tpmLimit", user.limits.tpmLimit)

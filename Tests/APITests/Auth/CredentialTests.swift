@@ -121,6 +121,27 @@ struct CredentialTests {
         }
     }
 
+    @Test("the last use of keys and service tokens is gathered and written later")
+    func lastUse() async throws {
+        try await APIHarness.run { api in
+            try await api.addModels("gpt")
+            let admin = try await api.addAdmin()
+            let key = try await key(api, of: admin)
+            let made = try await api.send(
+                .post, "/api/v1/admin/service-tokens", ["name": "ci", "scopes": "*"], as: admin)
+            let token = try #require(made["token"]?.stringValue)
+            #expect(try await api.send(.get, "/api/v1/api-keys", headers: bearer(key.secret)).status == 200)
+            #expect(try await api.send(.get, "/api/v1/api-keys", headers: bearer(token)).status == 200)
+            let used: PostgresQuery = """
+                select (select count(*) from api_keys where last_used_at is not null)
+                    + (select count(*) from service_tokens where last_used_at is not null)
+                """
+            #expect(try await api.count(used) == 0)
+            await api.dependencies.credentialUse.flush()
+            #expect(try await api.count(used) == 2)
+        }
+    }
+
     @Test("a configured service token may do everything; what it does bears its name")
     func configured() async throws {
         let token = "ltm_admin_" + String(repeating: "c", count: 32)

@@ -50,36 +50,24 @@ package struct PostgresCallerStore: Sendable {
     /// Notes the last uses of sessions, keys and service tokens; an older moment than known changes nothing. Rows that
     /// somebody else holds are passed over: the next use says the same.
     package func note(_ uses: CredentialUses, in executor: any PostgresExecutor) async throws {
-        if !uses.sessions.isEmpty {
-            let (ids, times) = (Array(uses.sessions.keys), Array(uses.sessions.values))
-            try await executor.query(
-                """
-                update auth_sessions set last_seen_at = greatest(last_seen_at, u.at)
-                from unnest(\(ids), \(times)) as u (used, at)
-                where id = u.used and id in (
-                    select id from auth_sessions where id = any (\(ids)) order by id for no key update skip locked)
-                """)
-        }
-        if !uses.keys.isEmpty {
-            let (ids, times) = (Array(uses.keys.keys), Array(uses.keys.values))
-            try await executor.query(
-                """
-                update api_keys set last_used_at = greatest(last_used_at, u.at)
-                from unnest(\(ids), \(times)) as u (used, at)
-                where id = u.used and id in (
-                    select id from api_keys where id = any (\(ids)) order by id for no key update skip locked)
-                """)
-        }
-        if !uses.serviceTokens.isEmpty {
-            let (ids, times) = (Array(uses.serviceTokens.keys), Array(uses.serviceTokens.values))
-            try await executor.query(
-                """
-                update service_tokens set last_used_at = greatest(last_used_at, u.at)
-                from unnest(\(ids), \(times)) as u (used, at)
-                where id = u.used and id in (
-                    select id from service_tokens where id = any (\(ids)) order by id for no key update skip locked)
-                """)
-        }
+        try await note(uses.sessions, table: "auth_sessions", column: "last_seen_at", in: executor)
+        try await note(uses.keys, table: "api_keys", column: "last_used_at", in: executor)
+        try await note(uses.serviceTokens, table: "service_tokens", column: "last_used_at", in: executor)
+    }
+
+    private func note(
+        _ uses: [UUID: Date], table: StaticString, column: StaticString, in executor: any PostgresExecutor
+    ) async throws {
+        guard !uses.isEmpty else { return }
+        let (ids, times) = (Array(uses.keys), Array(uses.values))
+        try await executor.query(
+            """
+            update \(unescaped: table) set \(unescaped: column) = greatest(\(unescaped: column), u.at)
+            from unnest(\(ids), \(times)) as u (used, at)
+            where id = u.used and id in (
+                select id from \(unescaped: table) where id = any (\(ids)) order by id
+                for no key update skip locked)
+            """)
     }
 }
 
