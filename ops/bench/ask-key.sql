@@ -33,7 +33,8 @@ with k as (
 ), models as (
     insert into api_key_models (api_key_id, model_id) select k.id, m.id from k, unnest(array[:model]) as m (id)
 ), hashes as (
-    insert into api_key_hashes (key_hash, api_key_id) select k.key_hash, k.id from k
+    insert into api_key_hashes (key_hash, api_key_id, litellm_alias, key_prefix)
+    select k.key_hash, k.id, k.litellm_alias, k.key_prefix from k
 )
 select k.*, array[:model] as model_ids from k;
 insert into sealed_secrets (purpose, row_id, sealed)

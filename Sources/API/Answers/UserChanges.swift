@@ -8,7 +8,7 @@ import Synchronization
 struct ChangedUserState: Sendable {
     var user: User
     var deactivatedAt: Date?
-    var keyJobs: [ChangedUser.KeyJob]
+    var keyJobs: [KeyJob]
 }
 
 /// Changes users and answers with the job that brings them to LiteLLM.
@@ -19,7 +19,7 @@ struct UserChanges: Sendable {
 
     /// What the transaction has put in, for the answer after a wait.
     private final class Begun: Sendable {
-        let keyJobs = Mutex<[ChangedUser.KeyJob]>([])
+        let keyJobs = Mutex<[KeyJob]>([])
     }
 
     /// - Parameter view: the resource, as it is wanted and again once the job has ended.

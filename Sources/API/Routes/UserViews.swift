@@ -75,7 +75,7 @@ struct DeactivatedUserView: ResourceBody {
 
 /// A job about one of a user's keys.
 struct KeyJobView: JSONRepresentable {
-    let job: ChangedUser.KeyJob
+    let job: KeyJob
 
     func write(to json: inout JSONWriter) {
         json.object { json in

@@ -87,21 +87,33 @@ extension JobContext {
         repeat {
             let start = done
             done = try await transaction { transaction in
-                let there = try await families.open(parent: id, in: transaction)
-                let first = max(start, there.count)
+                let there = try await families.open(parent: id, in: transaction).count
+                let first = max(start, there)
                 let part = jobs.dropFirst(first).prefix(max(1, chunk))
                 guard !part.isEmpty else { return jobs.count }
-                guard !part.contains(where: { $0.orderKey != nil && $0.orderKey == there.orderKey }) else {
-                    throw JobFailure.permanent(
-                        code: "child_behind_parent",
-                        message: "A child acts on the object that its parent holds, so both would wait for ever.")
-                }
-                try await services.queue.enqueueChildren(
-                    Array(part), parent: id, requester: requester, in: transaction)
-                try await families.grow(parent: id, by: part.count, in: transaction)
+                try await addChildren(Array(part), in: transaction)
                 return first + part.count
             }
         } while done < jobs.count
+    }
+
+    /// Puts more children in, in the transaction that makes them necessary: what it changes and the children are there
+    /// together or not at all. Not to be mixed with ``enqueueChildren(_:chunk:)``.
+    ///
+    /// - Parameter resource: what a child acts on.
+    package func addChildren<Kind: JobKind>(
+        _ jobs: [Kind], resource: (Kind) -> JobResource? = { _ in nil }, in transaction: PostgresTransaction
+    ) async throws {
+        let families = PostgresFamilyStore()
+        let there = try await families.open(parent: id, in: transaction)
+        guard !jobs.contains(where: { $0.orderKey != nil && $0.orderKey == there.orderKey }) else {
+            throw JobFailure.permanent(
+                code: "child_behind_parent",
+                message: "A child acts on the object that its parent holds, so both would wait for ever.")
+        }
+        try await services.queue.enqueueChildren(
+            jobs.map { ($0, resource($0)) }, parent: id, requester: requester, in: transaction)
+        try await families.grow(parent: id, by: jobs.count, in: transaction)
     }
 
     /// What the children reported, by id: partial results where some failed.
@@ -118,23 +130,27 @@ extension JobContext {
 extension JobQueue {
     /// Puts a parent's children in, in one transaction.
     func enqueueChildren<Kind: JobKind>(
-        _ jobs: [Kind], parent: Int64, requester: JobRequester, in transaction: PostgresTransaction
+        _ jobs: [(job: Kind, resource: JobResource?)], parent: Int64, requester: JobRequester,
+        in transaction: PostgresTransaction
     ) async throws {
         guard let handler = catalog.handlers[Kind.name] else { throw JobQueueError.unknownKind(Kind.name) }
-        var options = JobOptions()
-        options.requester = requester
-        options.parentId = parent
-        let rows = try jobs.map { job in
-            PostgresJobStore.NewJob(
+        let rows = try jobs.map { job, resource in
+            var options = JobOptions()
+            options.requester = requester
+            options.parentId = parent
+            options.resource = resource
+            return PostgresJobStore.NewJob(
                 handler: handler, args: String(decoding: try JSON.encoder.encode(job), as: UTF8.self), uniqueKey: nil,
                 orderKey: job.orderKey, priority: Kind.priority, options: options)
         }
-        let plain = rows.filter { $0.orderKey == nil }
+        let plain = rows.filter { $0.orderKey == nil && $0.options.resource == nil }
         if !plain.isEmpty {
             try await PostgresFamilyStore().insertPlain(
                 plain, parent: parent, requester: requester, names: store.names, in: transaction)
         }
-        for row in rows where row.orderKey != nil { _ = try await store.enqueue(row, in: transaction) }
+        for row in rows where row.orderKey != nil || row.options.resource != nil {
+            _ = try await store.enqueue(row, in: transaction)
+        }
         let queueId = try store.names.queueId(Kind.queue)
         transaction.afterCommit { await wakeups.ready(queueId) }
     }

@@ -11,30 +11,21 @@ package struct ChangedUser: Sendable {
     package let job: EnqueuedJob?
     /// One for each live key that LiteLLM is to refuse or to take again.
     package let keyJobs: [KeyJob]
-
-    /// A job about one key.
-    package struct KeyJob: Sendable {
-        /// The key's row.
-        package let keyId: UUID
-        /// A `key.access` job.
-        package let job: EnqueuedJob
-    }
 }
 
 /// What administrators, and people themselves, change about users: the row, sessions, jobs and the audit entry in one
 /// transaction.
 package struct UserAdministration: Sendable {
-    private let queue: JobQueue
     private let provisioning: UserProvisioning
+    private let grants: KeyGrants
     private let users = PostgresUserStore()
-    private let keys = PostgresAPIKeyStore()
     private let sessions = PostgresSessionStore()
     private let audit = PostgresAuditStore()
 
     /// Puts its jobs into `queue`.
     package init(queue: JobQueue) {
-        self.queue = queue
         provisioning = UserProvisioning(queue: queue)
+        grants = KeyGrants(queue: queue)
     }
 
     /// Changes a user. Asking for what is so already changes nothing, but puts the jobs for the keys in again when
@@ -69,7 +60,9 @@ package struct UserAdministration: Sendable {
         if !wanted.isActive, change.isActive != nil {
             _ = try await sessions.revoke(of: id, reason: "user_deactivated", in: transaction)
         }
-        let keyJobs = change.isActive == nil ? [] : try await enqueueKeys(of: id, actor.requester, in: transaction)
+        let keyJobs =
+            change.isActive == nil
+            ? [] : try await grants.refresh(allOf: id, requester: actor.requester, in: transaction)
         guard let stored = try await users.find(id, in: transaction) else { throw JobFailure.rowMissing("user") }
         let job =
             reachesLiteLLM ? try await provisioning.ensure(stored, requester: actor.requester, in: transaction) : nil
@@ -110,27 +103,11 @@ package struct UserAdministration: Sendable {
             || (wanted.isActive && !user.isActive)
     }
 
-    // MARK: Jobs
-
-    private func enqueueKeys(
-        of userId: UUID, _ requester: JobRequester, in transaction: PostgresTransaction
-    ) async throws -> [ChangedUser.KeyJob] {
-        var jobs: [ChangedUser.KeyJob] = []
-        for keyId in try await keys.lockLive(ofUser: userId, in: transaction) {
-            var options = JobOptions()
-            options.requester = requester
-            options.resource = JobResource(type: "api_key", id: keyId.text)
-            let job = try await queue.enqueue(KeyAccess(keyId: keyId), options: options, in: transaction)
-            jobs.append(ChangedUser.KeyJob(keyId: keyId, job: job))
-        }
-        return jobs
-    }
-
     // MARK: Audit
 
     private func entry(
         _ old: User, _ new: User, action: String, by actor: AuditActor, job: EnqueuedJob?,
-        keyJobs: [ChangedUser.KeyJob]
+        keyJobs: [KeyJob]
     ) -> AuditEntry {
         var name = action
         if old.isActive != new.isActive { name = new.isActive ? "USER_REACTIVATE" : "USER_DEACTIVATE" }

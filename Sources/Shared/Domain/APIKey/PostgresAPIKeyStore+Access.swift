@@ -38,6 +38,20 @@ extension PostgresAPIKeyStore {
         ).map { try $0.decode(UUID.self) }
     }
 
+    /// Locks the keys of these users that name the model and that nobody revoked, and gives their ids, sorted.
+    package func lockLive(
+        ofUsers userIds: [UUID], modelId: String, in transaction: PostgresTransaction
+    ) async throws -> [UUID] {
+        try await transaction.query(
+            """
+            select k.id from api_keys k
+            where k.user_id = any (\(userIds)) and k.is_active and (k.expires_at is null or k.expires_at > now())
+                and exists (select from api_key_models m where m.api_key_id = k.id and m.model_id = \(modelId))
+            order by k.id for no key update of k
+            """
+        ).map { try $0.decode(UUID.self) }
+    }
+
     /// Notes whether LiteLLM refuses the key because its owner is deactivated. False when that was known.
     package func markBlocked(
         _ id: UUID, _ isBlocked: Bool, in transaction: PostgresTransaction
