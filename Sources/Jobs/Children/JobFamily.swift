@@ -101,7 +101,7 @@ extension JobContext {
     /// together or not at all. Not to be mixed with ``enqueueChildren(_:chunk:)``.
     ///
     /// - Parameter resource: what a child acts on.
-    package func addChildren<Kind: JobKind>(
+    func addChildren<Kind: JobKind>(
         _ jobs: [Kind], resource: (Kind) -> JobResource? = { _ in nil }, in transaction: PostgresTransaction
     ) async throws {
         let families = PostgresFamilyStore()
