@@ -47,7 +47,7 @@ enum ErrorTranslator {
             APIError(
                 .badRequest, .invalidInput, error.message,
                 details: ErrorDetails(suggestion: "Delete a key that is no longer needed."))
-        case .noModels, .unknownModels, .unavailableModels, .restrictedModels, .teamNotFound, .invalidLimit,
+        case .noModels, .unknownModels, .unavailableModels, .notSubscribed, .teamNotFound, .invalidLimit,
             .expiryInPast:
             APIError.validation(error.field ?? "body", .invalid, error.message)
         }

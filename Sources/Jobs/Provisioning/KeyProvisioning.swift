@@ -85,7 +85,7 @@ package struct KeyProvisioning: Sendable {
         // The lock on the user comes first: two requests at once cannot both take the last free place.
         let answers = try await transaction.pipeline([
             users.lockQuery(request.userId), keys.usableCountQuery(ofUser: request.userId), models.findQuery(modelIds),
-            teams.findQuery(teamId, ofUser: request.userId),
+            teams.findQuery(teamId, ofUser: request.userId), keys.grantedQuery(modelIds, to: request.userId),
         ])
         guard let user = try answers[0].first.map(PostgresUserStore.user) else {
             throw ProvisioningError(.userNotFound, "There is no such user.", field: "userId")
@@ -96,7 +96,7 @@ package struct KeyProvisioning: Sendable {
                 .keyLimitReached, "A user may have at most \(settings.maxActiveKeysPerUser) active API keys.")
         }
         let known = try answers[2].map(PostgresModelStore.model)
-        try check(models: known, asked: modelIds)
+        try check(models: known, asked: modelIds, granted: answers[4].map { try $0.decode(String.self) })
         guard let team = try answers[3].first.map(PostgresTeamStore.team) else {
             throw ProvisioningError(.teamNotFound, "There is no such team, or the user is not in it.", field: "teamId")
         }
@@ -146,7 +146,7 @@ package struct KeyProvisioning: Sendable {
         try request.limits.validate()
     }
 
-    private func check(models: [Model], asked: [String]) throws(ProvisioningError) {
+    private func check(models: [Model], asked: [String], granted: [String]) throws(ProvisioningError) {
         let unknown = Set(asked).subtracting(models.map(\.id)).sorted()
         guard unknown.isEmpty else {
             throw ProvisioningError(
@@ -159,11 +159,12 @@ package struct KeyProvisioning: Sendable {
                 .unavailableModels, "No longer available: \(gone.joined(separator: ", ")).", field: "modelIds",
                 values: gone)
         }
-        let restricted = models.filter(\.restrictedAccess).map(\.id)
-        guard restricted.isEmpty else {
+        let missing = Set(asked).subtracting(granted).sorted()
+        guard missing.isEmpty else {
             throw ProvisioningError(
-                .restrictedModels, "These models need an approval: \(restricted.joined(separator: ", ")).",
-                field: "modelIds", values: restricted)
+                .notSubscribed,
+                "There is no active subscription for \(missing.joined(separator: ", ")); subscribe first.",
+                field: "modelIds", values: missing)
         }
     }
 

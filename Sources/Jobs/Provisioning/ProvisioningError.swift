@@ -14,8 +14,8 @@ package struct ProvisioningError: Error, Sendable, Equatable, CustomStringConver
         case unknownModels = "unknown_models"
         /// Models are named that LiteLLM no longer offers.
         case unavailableModels = "unavailable_models"
-        /// Models are named that need an approval.
-        case restrictedModels = "restricted_models"
+        /// Models are named for which the user has no active subscription.
+        case notSubscribed = "not_subscribed"
         /// There is no such team, or the user is not in it.
         case teamNotFound = "team_not_found"
         /// A limit or period is not of the form LiteLLM takes.

@@ -105,11 +105,17 @@ extension APIHarness {
         }
     }
 
-    /// A key asked for over the API. Its answer is a 202.
+    /// Lets the user use the models.
+    func subscribe(_ user: User, to modelIds: String...) async throws {
+        try await database.client.subscribe(user.id, to: modelIds)
+    }
+
+    /// A key asked for over the API, with the subscription that it needs. Its answer is a 202.
     func createKey(
         _ name: String = "My key", as user: User, headers: HTTPFields = [:]
     ) async throws -> Answer {
-        try await send(
+        try await subscribe(user, to: "gpt")
+        return try await send(
             .post, "/api/v1/api-keys", ["modelIds": ["gpt"], "name": .string(name)], as: user, headers: headers)
     }
 
