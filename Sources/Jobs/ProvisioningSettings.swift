@@ -6,6 +6,10 @@ package struct ProvisioningSettings: Sendable {
     package var secretRetention: Duration = .seconds(15 * 60)
     /// How long after the last possible create attempt a revoked key stays blocked before it is deleted in LiteLLM.
     package var deleteGrace: Duration = .seconds(10 * 60)
+    /// How long a secret that was rotated out works on, unless the request says otherwise.
+    package var rotationGrace: Duration = .zero
+    /// Whether keys' secrets are kept, sealed, to be shown again.
+    package var keepsSecretsForReveal = false
     /// Active keys one user may hold.
     package var maxActiveKeysPerUser = 10
     /// The part of the known models that may vanish in one listing before it is doubted; 0...1.
@@ -20,6 +24,8 @@ package struct ProvisioningSettings: Sendable {
     package init(_ configuration: AppConfiguration) {
         secretRetention = configuration.keys.secretRetention
         deleteGrace = configuration.keys.deleteGrace
+        rotationGrace = configuration.keys.rotationGrace
+        keepsSecretsForReveal = configuration.keys.revealEnabled
         maxActiveKeysPerUser = configuration.keys.maxPerUser
     }
 }

@@ -41,7 +41,8 @@ enum ErrorTranslator {
         case .roleBeyondOwn:
             APIError(
                 .forbidden, .insufficientPermissions, error.message, details: ErrorDetails(field: error.field))
-        case .ownAccount, .lastAdmin:
+        case .keyInactive: APIError(.badRequest, .invalidInput, error.message)
+        case .ownAccount, .lastAdmin, .keyUnfinished:
             APIError(.conflict, .conflict, error.message, details: ErrorDetails(field: error.field))
         case .keyLimitReached:
             APIError(

@@ -21,6 +21,8 @@ package struct KeyCreateRequest: Sendable {
     package var tags: [String] = []
     /// Booleans such as `allowChatCompletions`.
     package var permissions: JSONValue = [:]
+    /// The subscription that it is asked for by, as older clients do.
+    package var subscriptionId: UUID?
 
     /// A key without limits in the default team.
     package init(userId: UUID, modelIds: [String], name: String? = nil) {
@@ -44,18 +46,18 @@ package struct CreatedKey: Sendable {
 
 /// What the API asks for concerning keys: the row, the sealed secret, the job and the audit row in one transaction.
 package struct KeyProvisioning: Sendable {
-    private let queue: JobQueue
-    private let sealer: Sealer
-    private let settings: ProvisioningSettings
-    private let now: @Sendable () -> Date
+    let queue: JobQueue
+    let sealer: Sealer
+    let settings: ProvisioningSettings
+    let now: @Sendable () -> Date
     private let userProvisioning: UserProvisioning
     private let teamProvisioning: TeamProvisioning
-    private let keys = PostgresAPIKeyStore()
-    private let users = PostgresUserStore()
+    let keys = PostgresAPIKeyStore()
+    let users = PostgresUserStore()
     private let teams = PostgresTeamStore()
-    private let models = PostgresModelStore()
-    private let secrets = PostgresSealedSecretStore()
-    private let audit = PostgresAuditStore()
+    let models = PostgresModelStore()
+    let secrets = PostgresSealedSecretStore()
+    let audit = PostgresAuditStore()
 
     /// Uses what the process was started with; `now` is a parameter for tests.
     package init(
@@ -92,8 +94,7 @@ package struct KeyProvisioning: Sendable {
         }
         guard user.isActive else { throw ProvisioningError(.userInactive, "The user is deactivated.", field: "userId") }
         guard try PostgresAPIKeyStore.count(answers[1]) < settings.maxActiveKeysPerUser else {
-            throw ProvisioningError(
-                .keyLimitReached, "A user may have at most \(settings.maxActiveKeysPerUser) active API keys.")
+            throw keyLimitReached
         }
         let known = try answers[2].map(PostgresModelStore.model)
         try check(models: known, asked: modelIds, granted: answers[4].map { try $0.decode(String.self) })
@@ -113,9 +114,10 @@ package struct KeyProvisioning: Sendable {
             id: id, userId: user.id, teamId: team.id, name: request.name, hash: minted.hash, prefix: minted.prefix,
             alias: APIKeyAlias.make(name: request.name, id: id), modelIds: modelIds, metadata: request.metadata,
             tags: request.tags, permissions: request.permissions, limits: request.limits,
-            expiresAt: request.expiresAt, jobId: job.id)
+            expiresAt: request.expiresAt, subscriptionId: request.subscriptionId, jobId: job.id)
         let sealed = try sealer.seal(
             minted.secret, purpose: PostgresSealedSecretStore.Purpose.apiKeyCreate.rawValue, rowId: id.text)
+        try await keepForReveal(minted, in: transaction)
         let stored = try await transaction.pipeline([
             keys.insertQuery(new), secrets.putQuery(sealed, for: .apiKeyCreate, rowId: id.text),
             audit.appendQuery(
@@ -146,7 +148,7 @@ package struct KeyProvisioning: Sendable {
         try request.limits.validate()
     }
 
-    private func check(models: [Model], asked: [String], granted: [String]) throws(ProvisioningError) {
+    func check(models: [Model], asked: [String], granted: [String]) throws(ProvisioningError) {
         let unknown = Set(asked).subtracting(models.map(\.id)).sorted()
         guard unknown.isEmpty else {
             throw ProvisioningError(

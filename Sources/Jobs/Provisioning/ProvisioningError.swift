@@ -24,6 +24,10 @@ package struct ProvisioningError: Error, Sendable, Equatable, CustomStringConver
         case expiryInPast = "expiry_in_past"
         /// There is no such key.
         case keyNotFound = "key_not_found"
+        /// The key was revoked, or its time is over.
+        case keyInactive = "key_inactive"
+        /// The key's creation or rotation has not come to its end, or was given up.
+        case keyUnfinished = "key_unfinished"
         /// Somebody else has this user name.
         case usernameTaken = "username_taken"
         /// Somebody else has this e-mail address.

@@ -176,7 +176,7 @@ package struct NewAPIKey: Sendable {
     package init(
         id: UUID, userId: UUID, teamId: UUID?, name: String?, hash: String, prefix: String, alias: String,
         modelIds: [String], metadata: JSONValue = [:], tags: [String] = [], permissions: JSONValue = [:],
-        limits: APIKeyLimits = APIKeyLimits(), expiresAt: Date? = nil, jobId: Int64
+        limits: APIKeyLimits = APIKeyLimits(), expiresAt: Date? = nil, subscriptionId: UUID? = nil, jobId: Int64
     ) {
         self.id = id
         self.userId = userId
@@ -191,6 +191,7 @@ package struct NewAPIKey: Sendable {
         self.permissions = permissions
         self.limits = limits
         self.expiresAt = expiresAt
+        self.subscriptionId = subscriptionId
         self.jobId = jobId
     }
 }
