@@ -200,6 +200,10 @@ package struct NewAPIKey: Sendable {
 package struct APIKeyFilter: Sendable {
     /// Only this user's; nil for all.
     package var userId: UUID?
+    /// Only these users'; nil for all.
+    package var userIds: [UUID]?
+    /// Only those that were asked for by this subscription.
+    package var subscriptionId: UUID?
     /// Only keys for at least one of these models; empty for all.
     package var modelIds: [String] = []
     /// Only usable ones, or only others; nil for both.

@@ -42,6 +42,8 @@ package struct PostgresAPIKeyStore: Sendable {
             select \(unescaped: Self.columns), \(unescaped: Self.models), \(unescaped: Self.grantedModels), count(*) over () as total
             from api_keys k
             where (\(filter.userId)::uuid is null or k.user_id = \(filter.userId)::uuid)
+                and (\(filter.userIds)::uuid[] is null or k.user_id = any (\(filter.userIds)::uuid[]))
+                and (\(filter.subscriptionId)::uuid is null or k.subscription_id = \(filter.subscriptionId)::uuid)
                 and (\(filter.includesDeleted) or k.revoke_reason is distinct from 'deleted')
                 and (\(filter.isActive)::boolean is null or (\(unescaped: Self.isListedActive)) = \(filter.isActive)::boolean)
                 and (\(models)::text[] is null or exists (
@@ -232,7 +234,7 @@ package struct PostgresAPIKeyStore: Sendable {
 
     // What clients see as active. A key without anything to use counts towards the limit of keys all the same, as it
     // may get its models back.
-    private static let isListedActive: StaticString = """
+    static let isListedActive: StaticString = """
         k.is_active and not (k.sync_status = 'failed' and k.version_applied = 0)
         and (k.expires_at is null or k.expires_at > now())
         and exists (
