@@ -90,6 +90,18 @@ extension PostgresSubscriptionStore {
         ).map(Self.subscription)
     }
 
+    /// A user's subscriptions to these models.
+    package func lock(
+        ofUser userId: UUID, models: [String], in transaction: PostgresTransaction
+    ) async throws -> [Subscription] {
+        try await transaction.query(
+            """
+            select \(unescaped: Self.columns) from subscriptions
+            where user_id = \(userId) and model_id = any (\(models)) order by id for no key update
+            """
+        ).map(Self.subscription)
+    }
+
     /// A user's subscriptions, nil for everybody's, but not those of `exempt`; all of them locked.
     package func lock(
         ofUser userId: UUID?, except exempt: UUID?, in transaction: PostgresTransaction
