@@ -7,6 +7,7 @@ func allRoutes(_ dependencies: APIDependencies) -> [Route] {
     let groups: [any RouteGroup] = [
         dependencies.system, dependencies.health, dependencies.auth, dependencies.authInformation,
         dependencies.sessions, dependencies.serviceTokens, dependencies.permissions, dependencies.keys,
+        dependencies.keySecrets, dependencies.keyReports, dependencies.adminKeys,
         dependencies.models, dependencies.users, dependencies.ownUser, dependencies.adminUsers, dependencies.audit,
         dependencies.adminSystem, dependencies.usage, dependencies.jobs, dependencies.adminJobs,
         dependencies.adminQueues,

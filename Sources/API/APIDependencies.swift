@@ -19,6 +19,9 @@ struct APIDependencies: Sendable {
     let permissions = PermissionRoutes()
     let authInformation: AuthInformationRoutes
     let keys: KeyRoutes
+    let keySecrets: KeySecretRoutes
+    let keyReports: KeyReportRoutes
+    let adminKeys: AdminKeyRoutes
     let models: ModelRoutes
     let users: UserRoutes
     let ownUser: OwnUserRoutes
@@ -73,9 +76,15 @@ struct APIDependencies: Sendable {
         self.sessions = SessionRoutes(
             sessions: sessions, authenticator: authenticator, provider: provider, settings: settings)
         serviceTokens = ServiceTokenRoutes(database: database, changes: changes)
-        keys = KeyRoutes(
-            database: database, sealer: sealer,
-            provisioning: KeyProvisioning(queue: queue, sealer: sealer, settings: provisioning), changes: changes)
+        let keyProvisioning = KeyProvisioning(queue: queue, sealer: sealer, settings: provisioning)
+        keys = KeyRoutes(database: database, sealer: sealer, provisioning: keyProvisioning, changes: changes)
+        keySecrets = KeySecretRoutes(
+            database: database, sealer: sealer, provisioning: keyProvisioning, changes: changes,
+            revealEnabled: provisioning.keepsSecretsForReveal)
+        keyReports = KeyReportRoutes(database: database)
+        adminKeys = AdminKeyRoutes(
+            database: database, provisioning: keyProvisioning, subscriptions: Subscriptions(queue: queue),
+            changes: changes)
         models = ModelRoutes(database: database, catalogue: ModelCatalogue(queue: queue), changes: changes)
         let people = UserAdministration(queue: queue)
         self.users = UserRoutes(database: database, administration: people, changes: changes)

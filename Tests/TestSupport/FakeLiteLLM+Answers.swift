@@ -41,7 +41,12 @@ extension FakeLiteLLM.State {
         case "/v2/team/list": teamList(call)
         case "/v2/model/info": modelList(call)
         case "/user/daily/activity": dailyActivity(call)
-        default: (404, ["detail": "Not Found"])
+        default:
+            if let hash = call.path.wholeMatch(of: /\/key\/([0-9a-f]+)\/reset_spend/)?.1 {
+                resetSpend(String(hash), call)
+            } else {
+                (404, ["detail": "Not Found"])
+            }
         }
     }
 
@@ -66,9 +71,7 @@ extension FakeLiteLLM.State {
         row["token"] = .string(hash)
         row["key_name"] = .string("sk-...\(secret.suffix(4))")
         row["created_at"] = .string(ISO8601.string(from: Date()))
-        if let seconds = call.text("duration").flatMap({ Int($0.dropLast()) }) {
-            row["expires"] = .string(ISO8601.string(from: Date() + Double(seconds)))
-        }
+        if let expiry = call.text("duration").flatMap(Self.expiry) { row["expires"] = expiry }
         // An upsert that changes nothing when the hash is there, and yet echoes the request.
         if keys[hash] == nil { keys[hash] = row }
         row["key"] = .string(secret)
@@ -106,10 +109,29 @@ extension FakeLiteLLM.State {
 
     private mutating func updateKey(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
         guard let hash = call.text("key"), keys[hash] != nil else { return Self.error(404, "Key not found.") }
-        for (member, value) in call.body where member != "key" {
+        for (member, value) in call.body where !["key", "duration"].contains(member) {
             keys[hash]?[member] = value.isNull ? .none : .some(value)
         }
+        if let duration = call.body["duration"] {
+            keys[hash]?["expires"] = duration.stringValue.flatMap(Self.expiry)
+        }
         return (200, .object(keys[hash] ?? [:]))
+    }
+
+    private static func expiry(after duration: String) -> JSONValue? {
+        Int(duration.dropLast()).map { .string(ISO8601.string(from: Date() + Double($0))) }
+    }
+
+    private mutating func resetSpend(_ hash: String, _ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        guard let row = keys[hash] else { return Self.error(404, "Key not found.") }
+        keys[hash]?["spend"] = call.body["reset_to"]
+        return (
+            200,
+            [
+                "key_hash": .string(hash), "spend": call.body["reset_to"] ?? 0,
+                "previous_spend": row["spend"] ?? 0,
+            ]
+        )
     }
 
     private mutating func deleteKeys(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {

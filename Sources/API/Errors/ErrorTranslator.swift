@@ -51,6 +51,9 @@ enum ErrorTranslator {
         case .noModels, .unknownModels, .unavailableModels, .notSubscribed, .teamNotFound, .invalidLimit,
             .expiryInPast:
             APIError.validation(error.field ?? "body", .invalid, error.message)
+        case .beyondMaximum:
+            APIError.validation(
+                error.violations.map { FieldProblem(field: $0.field, message: $0.message, code: .range) })
         }
     }
 

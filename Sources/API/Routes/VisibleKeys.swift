@@ -32,7 +32,7 @@ struct VisibleKeys: Sendable {
     }
 
     /// A page of keys with their models.
-    func page(_ filter: APIKeyFilter) async throws -> PagedAnswer<[KeyView]> {
+    func page(_ filter: APIKeyFilter) async throws -> PagedAnswer<KeyView> {
         let page = try await keys.list(filter, in: database)
         let known = try await models.find(Set(page.items.flatMap(\.modelIds)).sorted(), in: database)
         let now = Date()

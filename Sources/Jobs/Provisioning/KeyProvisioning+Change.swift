@@ -18,15 +18,19 @@ package struct RotatedKey: Sendable {
 extension KeyProvisioning {
     // MARK: Change
 
+    /// - Parameter isSelfService: whether its owner asks, and so within what administrators have set for that.
+    ///
     /// Changes a key. LiteLLM hears of it by a job when it has to; what is so already changes nothing.
     ///
     /// - Throws: ``ProvisioningError``.
     package func change(
-        _ id: UUID, _ change: APIKeyChange, by actor: AuditActor, in transaction: PostgresTransaction
+        _ id: UUID, _ change: APIKeyChange, isSelfService: Bool, by actor: AuditActor,
+        in transaction: PostgresTransaction
     ) async throws -> (key: APIKey, job: EnqueuedJob?) {
         let old = try await lockUsable(id, in: transaction)
         let wanted = change.applied(to: old)
         try await check(wanted, old, in: transaction)
+        if isSelfService { try await checkMaximums(wanted, old, in: transaction) }
         guard wanted != old else { return (old, nil) }
         var job: EnqueuedJob?
         if Self.reachesLiteLLM(old, wanted) {

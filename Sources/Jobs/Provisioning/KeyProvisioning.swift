@@ -23,6 +23,8 @@ package struct KeyCreateRequest: Sendable {
     package var permissions: JSONValue = [:]
     /// The subscription that it is asked for by, as older clients do.
     package var subscriptionId: UUID?
+    /// Whether people make it for themselves, and so within what administrators have set for that.
+    package var isSelfService = false
 
     /// A key without limits in the default team.
     package init(userId: UUID, modelIds: [String], name: String? = nil) {
@@ -79,9 +81,11 @@ package struct KeyProvisioning: Sendable {
     ///
     /// - Throws: ``ProvisioningError`` when the request is refused; `SealerError`; `PostgresError`.
     package func create(
-        _ request: KeyCreateRequest, by actor: AuditActor, in transaction: PostgresTransaction
+        _ request: KeyCreateRequest, action: String = "API_KEY_CREATE", by actor: AuditActor,
+        in transaction: PostgresTransaction
     ) async throws -> CreatedKey {
         let modelIds = Array(Set(request.modelIds)).sorted()
+        let request = request.isSelfService ? try await filled(request, in: transaction) : request
         try validate(request, modelIds)
         let teamId = request.teamId ?? Team.defaultId
         // The lock on the user comes first: two requests at once cannot both take the last free place.
@@ -122,7 +126,7 @@ package struct KeyProvisioning: Sendable {
             keys.insertQuery(new), secrets.putQuery(sealed, for: .apiKeyCreate, rowId: id.text),
             audit.appendQuery(
                 AuditEntry(
-                    actor: actor, action: "API_KEY_CREATE", resourceType: "api_key", resourceId: id.text,
+                    actor: actor, action: action, resourceType: "api_key", resourceId: id.text,
                     newValues: Self.audited(new), jobId: job.id)),
         ])
         return CreatedKey(
@@ -185,7 +189,7 @@ package struct KeyProvisioning: Sendable {
     ///
     /// - Throws: ``ProvisioningError`` `keyNotFound`.
     package func revoke(
-        _ id: UUID, reason: RevokeReason, by actor: AuditActor, in transaction: PostgresTransaction
+        _ id: UUID, reason: RevokeReason, note: String? = nil, by actor: AuditActor, in transaction: PostgresTransaction
     ) async throws -> (key: APIKey, job: EnqueuedJob?) {
         guard let key = try await keys.lock(id, in: transaction) else {
             throw ProvisioningError(.keyNotFound, "There is no such API key.")
@@ -209,7 +213,8 @@ package struct KeyProvisioning: Sendable {
                 AuditEntry(
                     actor: actor, action: reason == .deleted ? "API_KEY_DELETE" : "API_KEY_REVOKE",
                     resourceType: "api_key", resourceId: id.text, oldValues: ["isActive": .bool(key.isActive)],
-                    newValues: ["isActive": false], jobId: job?.id),
+                    newValues: ["isActive": false], jobId: job?.id,
+                    metadata: note.map { ["reason": .string($0)] } ?? [:]),
                 in: transaction)
         }
         guard let stored = try await keys.find(id, in: transaction) else { throw JobFailure.rowMissing("API key") }

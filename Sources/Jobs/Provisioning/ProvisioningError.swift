@@ -1,3 +1,5 @@
+package import Shared
+
 /// Why an intent was refused before anything was stored. Safe to show to whoever asked.
 package struct ProvisioningError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The kinds of refusal.
@@ -20,6 +22,8 @@ package struct ProvisioningError: Error, Sendable, Equatable, CustomStringConver
         case teamNotFound = "team_not_found"
         /// A limit or period is not of the form LiteLLM takes.
         case invalidLimit = "invalid_limit"
+        /// More is asked for than administrators let people take for themselves.
+        case beyondMaximum = "beyond_maximum"
         /// The time of expiry lies in the past.
         case expiryInPast = "expiry_in_past"
         /// There is no such key.
@@ -50,6 +54,8 @@ package struct ProvisioningError: Error, Sendable, Equatable, CustomStringConver
     package let field: String?
     /// The values of that field that are to blame.
     package let values: [String]
+    /// What each of several fields should be; empty when `field` is the only one.
+    package var violations: [SettingViolation] = []
 
     package init(_ code: Code, _ message: String, field: String? = nil, values: [String] = []) {
         self.code = code

@@ -17,7 +17,8 @@ struct KindBench: Sendable {
 
     static let kinds: [any JobKind.Type] = [
         TeamEnsure.self, UserProvision.self, KeyCreate.self, KeyVerify.self, KeyAccess.self, KeyRevoke.self,
-        KeyDelete.self, KeyUpdate.self, KeyRotate.self, KeyRetire.self,
+        KeyDelete.self, KeyUpdate.self, KeyRotate.self, KeyRetire.self, KeyResetSpend.self,
+        KeysSnapshot.self, KeysExpire.self,
         ModelSync.self, UsageFetchDay.self, SecretsPurge.self,
     ]
 

@@ -25,13 +25,6 @@ package struct PostgresUserStore: Sendable {
             .first.map(Self.user)
     }
 
-    /// Those of the users that there are, by id.
-    package func find(_ ids: [UUID], in executor: any PostgresExecutor) async throws -> [UUID: User] {
-        let rows = try await executor.query(
-            "select \(unescaped: Self.columns) from users where id = any (\(ids))")
-        return Dictionary(try rows.map(Self.user).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
-    }
-
     /// Reads and locks the row until the transaction ends; other rows may still refer to it meanwhile.
     package func lock(_ id: UUID, in transaction: PostgresTransaction) async throws -> User? {
         try await transaction.query(lockQuery(id)).first.map(Self.user)
