@@ -61,7 +61,7 @@ let package = Package(
                 "Shared", "Jobs", hummingbird, hummingbirdCore, httpTypes, nioCore, nioHTTP1, jwt, crypto, log, metrics,
                 lifecycle, signals, arguments, configuration, yams,
             ],
-            resources: [.copy("OpenAPI/openapi.yaml")]),
+            resources: [.copy("OpenAPI/openapi.yaml"), .copy("OpenAPI/docs")]),
         .executableTarget(
             name: "Worker",
             dependencies: [

@@ -191,6 +191,37 @@ need_swift() {
     need_packages libpq-dev libcurl4-openssl-dev libssl-dev pkg-config
 }
 
+# need_browser: in $CHROMIUM
+need_browser() {
+    find_browser && return 0
+    need_packages chromium
+    find_browser || die "no browser was found"
+}
+
+find_browser() {
+    local candidate
+    for candidate in chromium chromium-browser google-chrome; do
+        if has "$candidate"; then
+            CHROMIUM=$(command -v "$candidate")
+            return 0
+        fi
+    done
+    return 1
+}
+
+# make_environment PACKAGE==VERSION...: a Python with these packages, for this run unless VENV keeps it; in $PYTHON
+make_environment() {
+    local venv=${VENV:-$STATE/venv}
+    need_packages python3 python3-venv
+    say "installing $*"
+    [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+    run_logged pip "$venv/bin/pip" install --quiet --disable-pip-version-check "$@" || {
+        show_log pip
+        die "the Python packages could not be installed"
+    }
+    PYTHON=$venv/bin/python
+}
+
 need_postgresql() {
     find_postgresql && return 0
     need_packages postgresql

@@ -5,7 +5,7 @@ import Shared
 /// Every route of this API: the list that is registered, and that tests hold against the documentation.
 func allRoutes(_ dependencies: APIDependencies) -> [Route] {
     let groups: [any RouteGroup] = [
-        dependencies.system, dependencies.health, dependencies.auth, dependencies.authInformation,
+        dependencies.system, dependencies.docs, dependencies.health, dependencies.auth, dependencies.authInformation,
         dependencies.sessions, dependencies.serviceTokens, dependencies.permissions, dependencies.keys,
         dependencies.keySecrets, dependencies.keyReports, dependencies.adminKeys,
         dependencies.models, dependencies.users, dependencies.ownUser, dependencies.adminUsers, dependencies.audit,

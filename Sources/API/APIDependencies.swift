@@ -12,6 +12,7 @@ struct APIDependencies: Sendable {
     let metrics: HTTPMetrics
     let limits: RequestLimits
     let system: SystemRoutes
+    let docs: DocsRoutes
     let health: HealthRoutes
     let auth: AuthRoutes
     let sessions: SessionRoutes
@@ -62,8 +63,8 @@ struct APIDependencies: Sendable {
         metrics = HTTPMetrics(factory: metricsFactory)
         limits = RequestLimits(
             settings: settings.rateLimits, database: database, metricsFactory: metricsFactory, logger: logger)
-        system = SystemRoutes(
-            settings: settings, provider: provider, openAPI: try OpenAPIDocument.load(), registry: registry)
+        system = SystemRoutes(settings: settings, provider: provider, registry: registry)
+        docs = DocsRoutes(openAPI: try OpenAPIDocument.load(), page: try DocsPage.load())
         health = HealthRoutes(
             database: database, queue: queue, readiness: Readiness(database: database, logger: logger),
             settings: settings)

@@ -66,10 +66,6 @@ package final class FakeLiteLLM: HTTPTransport {
         control.withLock { $0.faults.append((path, fault)) }
     }
 
-    /// Lets the caller of request number `call`, counted from 1 and from now, hang for ever, before or after the
-    /// effect: to the rest of the world, its process died there.
-    ///
-    /// - Returns: a stream with one element, once that has happened.
     package func stop(atCall call: Int, afterEffect: Bool) -> AsyncStream<Void> {
         let (stream, signal) = AsyncStream<Void>.makeStream()
         control.withLock {
@@ -79,7 +75,6 @@ package final class FakeLiteLLM: HTTPTransport {
         return stream
     }
 
-    /// Stops nobody any more.
     package func stopNobody() {
         control.withLock { $0.stop = nil }
     }

@@ -14,7 +14,7 @@ struct RequestScope: RouterMiddleware {
         self.proxies = proxies
     }
 
-    /// Sent with every answer. An API that serves no pages needs none of what browsers would otherwise allow.
+    /// Sent with every answer that does not have its own: what is no page needs none of what browsers would otherwise allow.
     private let securityHeaders: [HTTPField] = [
         HTTPField(name: .xContentTypeOptions, value: "nosniff"),
         HTTPField(name: .contentSecurityPolicy, value: "default-src 'none'; frame-ancestors 'none'"),
@@ -42,7 +42,7 @@ struct RequestScope: RouterMiddleware {
             response.headers[.correlationId] = correlationId
         }
         scoped.record.rateLimit?.write(to: &response.headers)
-        for header in securityHeaders {
+        for header in securityHeaders where response.headers[header.name] == nil {
             response.headers.append(header)
         }
         if response.headers[.cacheControl] == nil {

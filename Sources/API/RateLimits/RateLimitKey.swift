@@ -101,7 +101,7 @@ enum RouteLimit: Sendable, Equatable {
 
     static let exemptPaths: Set<String> = [
         "/api/v1/health", "/api/v1/health/live", "/api/v1/health/ready", "/metrics", "/api/v1/config",
-        "/api/v1/openapi.json",
+        "/api/v1/openapi.json", "/docs", "/docs/openapi.json", "/docs/assets/{name}", "/api/docs",
     ]
     static let loginRoutes: Set<String> = [
         "POST /api/auth/login", "GET /api/auth/callback", "POST /api/auth/refresh", "POST /api/auth/dev-token",

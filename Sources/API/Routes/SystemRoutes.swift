@@ -6,14 +6,12 @@ import Shared
 struct SystemRoutes: RouteGroup {
     let settings: APISettings
     let provider: any IdentityProvider
-    let openAPI: OpenAPIDocument
     let registry: PrometheusRegistry
 
     var routes: [Route] {
         [
             .open(.get, "/api/v1") { _ in root() },
             .open(.get, "/api/v1/config") { _ in config() },
-            .open(.get, "/api/v1/openapi.json") { _ in .json(bytes: openAPI.json) },
             .open(.get, "/metrics") { _ in metrics() },
         ]
     }
@@ -25,7 +23,7 @@ struct SystemRoutes: RouteGroup {
                 json.member("version", BuildInfo.version)
                 json.member(
                     "description", "Models as a service: keys, models and usage, provisioned in LiteLLM by jobs.")
-                json.member("docs", "/api/v1/openapi.json")
+                json.member("docs", "/docs")
             })
     }
 

@@ -14,6 +14,10 @@ struct RouteTableTests {
         "GET /api/v1": .anyone,
         "GET /api/v1/config": .anyone,
         "GET /api/v1/openapi.json": .anyone,
+        "GET /docs": .anyone,
+        "GET /docs/openapi.json": .anyone,
+        "GET /docs/assets/{name}": .anyone,
+        "GET /api/docs": .anyone,
         "GET /metrics": .anyone,
         "GET /api/v1/health": .anyone,
         "GET /api/v1/health/live": .anyone,
@@ -219,7 +223,7 @@ struct OpenAPITests {
     @Test("what is open and what is not agrees with the policies")
     func security() async throws {
         try await APIHarness.run { api in
-            let document = api.dependencies.system.openAPI.document
+            let document = api.dependencies.docs.openAPI.document
             let operations = Dictionary(uniqueKeysWithValues: Self.operations(document))
             for route in allRoutes(api.dependencies) {
                 let operation = try #require(operations["\(route.method.rawValue) \(route.path)"])

@@ -50,9 +50,11 @@ extension APIHarness {
             uri: path, method: method, headers: headers, body: bytes.map { ByteBuffer(bytes: $0) })
         let content = Array(response.body.readableBytesView)
         let isJSON = response.headers[.contentType]?.hasPrefix("application/json") ?? false
-        return Answer(
+        let answer = Answer(
             status: response.status.code, headers: response.headers, text: String(decoding: content, as: UTF8.self),
             json: isJSON && !content.isEmpty ? try JSONParser.parse(content) : .null)
+        try AnswerRecorder.shared?.record(method, path, answer, among: allRoutes(dependencies))
+        return answer
     }
 
     /// A session token of the user; all of a test's requests by one user are one session.

@@ -184,7 +184,12 @@ struct KindBench: Sendable {
 
     /// Runs an attempt whose process dies at LiteLLM call number `call`, before or after its effect. False when the
     /// attempt came to its end without making that many calls.
-    func dies(_ jobId: Int64, atCall call: Int, afterEffect: Bool) async throws -> Bool {
+    ///
+    /// - Parameter stoppable: another LiteLLM than the one in memory.
+    func dies(
+        _ jobId: Int64, atCall call: Int, afterEffect: Bool, of stoppable: (any StoppableLiteLLM)? = nil
+    ) async throws -> Bool {
+        let litellm = stoppable ?? litellm
         let stops = litellm.stop(atCall: call, afterEffect: afterEffect)
         let events = AsyncStream<Bool>.makeStream()
         let attempt = Task {

@@ -11,31 +11,12 @@ import Testing
 /// to do.
 @Suite(.needsDatabase, .enabled(if: RealLiteLLM.settings != nil, "LITELLM_API_URL and LITELLM_API_KEY are not set"))
 struct RealLiteLLMTests {
-    /// A bench with a model that LiteLLM has and a user whose name nobody had before.
     private func withUser(
         _ body: @Sendable (KindBench, User, _ model: String, LiteLLMClient) async throws -> Void
     ) async throws {
-        let settings = try #require(RealLiteLLM.settings)
-        let transport = CurlTransport(logger: Logger(label: "test"))
-        let client = LiteLLMClient(transport: transport, settings: settings)
-        do {
-            try await KindBench.run(client: client) { bench in
-                let sync = try await bench.services.queue.enqueue(ModelSync())
-                let output = try #require(try await bench.attempt(sync.id) as? ModelSync.Output)
-                #expect(output.success)
-                try await bench.finish(sync.id)
-                let models = try await PostgresModelStore().all(in: bench.database)
-                let chat = models.filter { $0.model.features.contains("chat") && $0.model.inputCostPerToken != nil }
-                let model = try #require(chat.first { $0.id == "mock-gpt-4o" } ?? chat.first)
-                let user = try await bench.addUser("u\(UUID().text)", isSynced: true)
-                #expect(user.sync.isSynced)
-                try await body(bench, user, model.id, client)
-            }
-        } catch {
-            await transport.shutdown()
-            throw error
+        try await RealBench.run { real in
+            try await body(real.bench, try await real.addUser(), real.model, real.litellm)
         }
-        await transport.shutdown()
     }
 
     /// The status of a chat call with a key's secret.
@@ -191,13 +172,4 @@ struct RealLiteLLMTests {
             #expect(day.totals == sum)
         }
     }
-}
-
-/// Where the LiteLLM of these tests is.
-enum RealLiteLLM {
-    static let settings: LiteLLMSettings? = {
-        let environment = ProcessInfo.processInfo.environment
-        guard let url = environment["LITELLM_API_URL"], let key = environment["LITELLM_API_KEY"] else { return nil }
-        return LiteLLMSettings(baseURL: url, apiKey: Secret(key))
-    }()
 }
