@@ -20,6 +20,9 @@ struct APIDependencies: Sendable {
     let authInformation: AuthInformationRoutes
     let keys: KeyRoutes
     let models: ModelRoutes
+    let subscriptions: SubscriptionRoutes
+    let adminSubscriptions: AdminSubscriptionRoutes
+    let userSubscriptions: UserSubscriptionRoutes
     let users: UserRoutes
     let ownUser: OwnUserRoutes
     let adminUsers: AdminUserRoutes
@@ -77,6 +80,11 @@ struct APIDependencies: Sendable {
             database: database, sealer: sealer,
             provisioning: KeyProvisioning(queue: queue, sealer: sealer, settings: provisioning), changes: changes)
         models = ModelRoutes(database: database, catalogue: ModelCatalogue(queue: queue), changes: changes)
+        let rights = Subscriptions(queue: queue)
+        subscriptions = SubscriptionRoutes(database: database, subscriptions: rights, changes: changes)
+        adminSubscriptions = AdminSubscriptionRoutes(
+            database: database, queue: queue, subscriptions: rights, changes: changes)
+        userSubscriptions = UserSubscriptionRoutes(database: database, subscriptions: rights, changes: changes)
         let people = UserAdministration(queue: queue)
         self.users = UserRoutes(database: database, administration: people, changes: changes)
         ownUser = OwnUserRoutes(database: database, administration: people, changes: changes)
