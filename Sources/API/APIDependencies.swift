@@ -24,6 +24,9 @@ struct APIDependencies: Sendable {
     let keyReports: KeyReportRoutes
     let adminKeys: AdminKeyRoutes
     let models: ModelRoutes
+    let subscriptions: SubscriptionRoutes
+    let adminSubscriptions: AdminSubscriptionRoutes
+    let userSubscriptions: UserSubscriptionRoutes
     let users: UserRoutes
     let ownUser: OwnUserRoutes
     let adminUsers: AdminUserRoutes
@@ -87,6 +90,11 @@ struct APIDependencies: Sendable {
             database: database, provisioning: keyProvisioning, subscriptions: Subscriptions(queue: queue),
             changes: changes)
         models = ModelRoutes(database: database, catalogue: ModelCatalogue(queue: queue), changes: changes)
+        let rights = Subscriptions(queue: queue)
+        subscriptions = SubscriptionRoutes(database: database, subscriptions: rights, changes: changes)
+        adminSubscriptions = AdminSubscriptionRoutes(
+            database: database, queue: queue, subscriptions: rights, changes: changes)
+        userSubscriptions = UserSubscriptionRoutes(database: database, subscriptions: rights, changes: changes)
         let people = UserAdministration(queue: queue)
         self.users = UserRoutes(database: database, administration: people, changes: changes)
         ownUser = OwnUserRoutes(database: database, administration: people, changes: changes)

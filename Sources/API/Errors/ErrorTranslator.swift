@@ -13,6 +13,7 @@ enum ErrorTranslator {
         case let error as HTTPError: http(error.status)
         case is NIOTooManyBytesError: http(.contentTooLarge)
         case let error as ProvisioningError: provisioning(error)
+        case let error as SubscriptionError: subscription(error)
         case let error as JobQueueError: queue(error)
         case let error as AdministrationError: administration(error)
         case let error as JobScheduleError: administration(error.administration)
@@ -54,6 +55,17 @@ enum ErrorTranslator {
         case .beyondMaximum:
             APIError.validation(
                 error.violations.map { FieldProblem(field: $0.field, message: $0.message, code: .range) })
+        }
+    }
+
+    private static func subscription(_ error: SubscriptionError) -> APIError {
+        let details = ErrorDetails(field: error.field)
+        return switch error.code {
+        case .notFound, .modelNotFound, .userNotFound, .modelUnavailable:
+            APIError(.notFound, .notFound, error.message, details: details)
+        case .exists: APIError(.conflict, .alreadyExists, error.message, details: details)
+        case .beyondOwner, .own: APIError(.forbidden, .forbidden, error.message, details: details)
+        case .wrongStatus, .invalid: .validation(error.field ?? "body", .invalid, error.message)
         }
     }
 

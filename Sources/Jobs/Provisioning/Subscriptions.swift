@@ -51,7 +51,12 @@ package struct ChangedSubscription: Sendable {
     /// As it is wanted now.
     package var subscription: Subscription
     /// One for each key that the change gives the model or takes it from.
-    package var keyJobs: [KeyJob] = []
+    package var keyJobs: [KeyJob]
+
+    package init(subscription: Subscription, keyJobs: [KeyJob] = []) {
+        self.subscription = subscription
+        self.keyJobs = keyJobs
+    }
 }
 
 /// What the API asks for concerning subscriptions: the row, its history, the jobs of the keys and the audit row in one

@@ -153,4 +153,7 @@ package struct SubscriptionExtras: Sendable, Equatable {
     package var keySync: SyncStatus
     /// Spent on the model this month, UTC, as far as the daily figures tell.
     package var monthSpend: Decimal
+
+    /// No keys, no use.
+    package static let none = SubscriptionExtras(keySync: .synced, monthSpend: 0)
 }
