@@ -20,6 +20,8 @@ struct APIDependencies: Sendable {
     let authInformation: AuthInformationRoutes
     let keys: KeyRoutes
     let models: ModelRoutes
+    let modelStatus: ModelStatusRoutes
+    let adminModels: AdminModelRoutes
     let users: UserRoutes
     let ownUser: OwnUserRoutes
     let adminUsers: AdminUserRoutes
@@ -38,12 +40,14 @@ struct APIDependencies: Sendable {
     ///   - queue: prepared; enqueues in `database`.
     ///   - provider: how people sign in.
     ///   - tokens: signs and checks sessions.
+    ///   - endpoints: reaches the endpoints of models that an administrator tests.
     ///   - registry: what `/metrics` shows.
     ///   - metricsFactory: where the counts of requests go.
     init(
         settings: APISettings, database: PostgresClient, queue: JobQueue, waiters: JobWaiters, sealer: Sealer,
         provisioning: ProvisioningSettings, provider: any IdentityProvider, tokens: SessionTokens,
-        registry: PrometheusRegistry, metricsFactory: any MetricsFactory = MetricsSystem.factory, logger: Logger
+        endpoints: any HTTPTransport, registry: PrometheusRegistry,
+        metricsFactory: any MetricsFactory = MetricsSystem.factory, logger: Logger
     ) throws {
         let changes = Changes(database: database, queue: queue, waiters: waiters)
         let users = UserProvisioning(queue: queue)
@@ -77,6 +81,12 @@ struct APIDependencies: Sendable {
             database: database, sealer: sealer,
             provisioning: KeyProvisioning(queue: queue, sealer: sealer, settings: provisioning), changes: changes)
         models = ModelRoutes(database: database, catalogue: ModelCatalogue(queue: queue), changes: changes)
+        modelStatus = ModelStatusRoutes(database: database)
+        adminModels = AdminModelRoutes(
+            database: database, queue: queue, sealer: sealer,
+            probe: EndpointProbe(
+                transport: endpoints, policy: AddressPolicy(allowed: settings.modelTestNetworks)),
+            changes: changes)
         let people = UserAdministration(queue: queue)
         self.users = UserRoutes(database: database, administration: people, changes: changes)
         ownUser = OwnUserRoutes(database: database, administration: people, changes: changes)

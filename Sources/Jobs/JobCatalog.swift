@@ -31,6 +31,8 @@ package struct JobCatalog: Sendable {
         KeyDelete.self,
         KeyRevoke.self,
         KeyVerify.self,
+        ModelApply.self,
+        ModelCascade.self,
         ModelSync.self,
         SecretsPurge.self,
         TeamEnsure.self,

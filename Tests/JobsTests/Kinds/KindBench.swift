@@ -18,7 +18,7 @@ struct KindBench: Sendable {
     static let kinds: [any JobKind.Type] = [
         TeamEnsure.self, UserProvision.self, KeyCreate.self, KeyVerify.self, KeyAccess.self, KeyRevoke.self,
         KeyDelete.self,
-        ModelSync.self, UsageFetchDay.self, SecretsPurge.self,
+        ModelSync.self, ModelApply.self, ModelCascade.self, UsageFetchDay.self, SecretsPurge.self,
     ]
 
     /// - Parameter client: another LiteLLM than the one in memory.

@@ -4,6 +4,8 @@ package struct PostgresSealedSecretStore: Sendable {
     package enum Purpose: String, Sendable {
         /// A fresh API key's secret, until LiteLLM has it. The row id is the key's id.
         case apiKeyCreate = "api_key.create"
+        /// What a provider takes for a model, for as long as the model is kept. The row id is the model's name.
+        case modelProviderKey = "model.provider_key"
     }
 
     /// A store without state.
