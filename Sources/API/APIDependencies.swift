@@ -27,6 +27,8 @@ struct APIDependencies: Sendable {
     let subscriptions: SubscriptionRoutes
     let adminSubscriptions: AdminSubscriptionRoutes
     let userSubscriptions: UserSubscriptionRoutes
+    let modelStatus: ModelStatusRoutes
+    let adminModels: AdminModelRoutes
     let users: UserRoutes
     let ownUser: OwnUserRoutes
     let adminUsers: AdminUserRoutes
@@ -45,12 +47,14 @@ struct APIDependencies: Sendable {
     ///   - queue: prepared; enqueues in `database`.
     ///   - provider: how people sign in.
     ///   - tokens: signs and checks sessions.
+    ///   - endpoints: reaches the endpoints of models that an administrator tests.
     ///   - registry: what `/metrics` shows.
     ///   - metricsFactory: where the counts of requests go.
     init(
         settings: APISettings, database: PostgresClient, queue: JobQueue, waiters: JobWaiters, sealer: Sealer,
         provisioning: ProvisioningSettings, provider: any IdentityProvider, tokens: SessionTokens,
-        registry: PrometheusRegistry, metricsFactory: any MetricsFactory = MetricsSystem.factory, logger: Logger
+        endpoints: any HTTPTransport, registry: PrometheusRegistry,
+        metricsFactory: any MetricsFactory = MetricsSystem.factory, logger: Logger
     ) throws {
         let changes = Changes(database: database, queue: queue, waiters: waiters)
         let users = UserProvisioning(queue: queue)
@@ -95,6 +99,12 @@ struct APIDependencies: Sendable {
         adminSubscriptions = AdminSubscriptionRoutes(
             database: database, queue: queue, subscriptions: rights, changes: changes)
         userSubscriptions = UserSubscriptionRoutes(database: database, subscriptions: rights, changes: changes)
+        modelStatus = ModelStatusRoutes(database: database)
+        adminModels = AdminModelRoutes(
+            database: database, queue: queue, sealer: sealer,
+            probe: EndpointProbe(
+                transport: endpoints, policy: AddressPolicy(allowed: settings.modelTestNetworks)),
+            changes: changes)
         let people = UserAdministration(queue: queue)
         self.users = UserRoutes(database: database, administration: people, changes: changes)
         ownUser = OwnUserRoutes(database: database, administration: people, changes: changes)

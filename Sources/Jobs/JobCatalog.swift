@@ -37,6 +37,7 @@ package struct JobCatalog: Sendable {
         KeysExpire.self,
         KeysSnapshot.self,
         KeyVerify.self,
+        ModelApply.self,
         ModelCascade.self,
         ModelSync.self,
         QuotaReset.self,

@@ -14,6 +14,8 @@ package struct ProvisioningSettings: Sendable {
     package var maxActiveKeysPerUser = 10
     /// The part of the known models that may vanish in one listing before it is doubted; 0...1.
     package var modelShrinkLimit = 0.5
+    /// How long an unavailable model stays in subscriptions and keys.
+    package var modelRetirementGrace: Duration = .seconds(3600)
     /// How long after midnight UTC a day still takes late spend.
     package var usageGrace: Duration = .seconds(2 * 3600)
 
@@ -27,5 +29,6 @@ package struct ProvisioningSettings: Sendable {
         rotationGrace = configuration.keys.rotationGrace
         keepsSecretsForReveal = configuration.keys.revealEnabled
         maxActiveKeysPerUser = configuration.keys.maxPerUser
+        modelRetirementGrace = configuration.models.retirementGrace
     }
 }

@@ -40,6 +40,10 @@ extension FakeLiteLLM.State {
         case "/team/member_add": addMember(call)
         case "/v2/team/list": teamList(call)
         case "/v2/model/info": modelList(call)
+        case "/v1/model/info": modelInfo(call)
+        case "/model/new": createModel(call)
+        case "/model/delete": deleteModel(call)
+        case _ where call.path.hasPrefix("/model/") && call.path.hasSuffix("/update"): updateModel(call)
         case "/user/daily/activity": dailyActivity(call)
         default:
             if let hash = call.path.wholeMatch(of: /\/key\/([0-9a-f]+)\/reset_spend/)?.1 {
@@ -228,20 +232,7 @@ extension FakeLiteLLM.State {
         return (200, ["teams": .array(rows), "total": .int(rows.count), "page": 1, "total_pages": 1])
     }
 
-    // MARK: Models and usage
-
-    private func modelList(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
-        let page = call.query["page"].flatMap(Int.init) ?? 1
-        let size = call.query["size"].flatMap(Int.init) ?? 50
-        let part = deployments.dropFirst((page - 1) * size).prefix(size)
-        return (
-            200,
-            [
-                "data": .array(Array(part)), "total_count": .int(deployments.count), "current_page": .int(page),
-                "total_pages": .int((deployments.count + size - 1) / size), "size": .int(size),
-            ]
-        )
-    }
+    // MARK: Usage
 
     private func dailyActivity(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
         let page = call.query["page"].flatMap(Int.init) ?? 1
@@ -253,7 +244,7 @@ extension FakeLiteLLM.State {
         return (200, ["results": [pages[page - 1]], "metadata": paging])
     }
 
-    private static func error(
+    static func error(
         _ status: Int, _ message: String, type: String = "internal_server_error"
     ) -> (Int, JSONValue) {
         (

@@ -35,22 +35,23 @@ enum ErrorTranslator {
 
     private static func provisioning(_ error: ProvisioningError) -> APIError {
         switch error.code {
-        case .keyNotFound, .userNotFound: APIError(.notFound, .notFound, error.message)
+        case .keyNotFound, .userNotFound, .modelNotFound, .retirementNotPlanned:
+            APIError(.notFound, .notFound, error.message)
         case .userInactive: APIError(.forbidden, .forbidden, error.message)
-        case .usernameTaken, .emailTaken, .identityTaken:
+        case .usernameTaken, .emailTaken, .identityTaken, .modelExists:
             APIError(.conflict, .alreadyExists, error.message, details: ErrorDetails(field: error.field))
         case .roleBeyondOwn:
             APIError(
                 .forbidden, .insufficientPermissions, error.message, details: ErrorDetails(field: error.field))
         case .keyInactive: APIError(.badRequest, .invalidInput, error.message)
-        case .ownAccount, .lastAdmin, .keyUnfinished:
+        case .ownAccount, .lastAdmin, .keyUnfinished, .modelConflict, .retirementBegun:
             APIError(.conflict, .conflict, error.message, details: ErrorDetails(field: error.field))
         case .keyLimitReached:
             APIError(
                 .badRequest, .invalidInput, error.message,
                 details: ErrorDetails(suggestion: "Delete a key that is no longer needed."))
         case .noModels, .unknownModels, .unavailableModels, .notSubscribed, .teamNotFound, .invalidLimit,
-            .expiryInPast:
+            .expiryInPast, .invalidModel:
             APIError.validation(error.field ?? "body", .invalid, error.message)
         case .beyondMaximum:
             APIError.validation(

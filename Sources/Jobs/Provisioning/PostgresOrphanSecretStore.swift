@@ -7,12 +7,14 @@ struct PostgresOrphanSecretStore: Sendable {
     ///
     /// - Parameter age: younger ones stay, so that a job is never seen before its enqueuing transaction has ended.
     func purge(olderThan age: Duration, limit: Int, in executor: any PostgresExecutor) async throws -> Int {
+        // Rows of other purposes are named by no UUID.
         let purpose = PostgresSealedSecretStore.Purpose.apiKeyCreate.rawValue
         return try await executor.query(
             """
             delete from sealed_secrets where (purpose, row_id) in (
                 select s.purpose, s.row_id from sealed_secrets s
-                left join api_keys k on k.id = case s.purpose when \(purpose) then s.row_id::uuid end
+                left join api_keys k
+                    on k.id = case when s.purpose = \(purpose) then s.row_id::uuid end
                 where s.purpose = \(purpose)
                     and s.delete_after is null
                     and s.created_at < now() - make_interval(secs => \(age.inSeconds))

@@ -32,6 +32,18 @@ package struct ProvisioningError: Error, Sendable, Equatable, CustomStringConver
         case keyInactive = "key_inactive"
         /// The key's creation or rotation has not come to its end, or was given up.
         case keyUnfinished = "key_unfinished"
+        /// There is no such model.
+        case modelNotFound = "model_not_found"
+        /// There is a model of this name.
+        case modelExists = "model_exists"
+        /// The model is not in a state in which it can be changed here.
+        case modelConflict = "model_conflict"
+        /// What is asked of a model cannot be.
+        case invalidModel = "invalid_model"
+        /// Nothing is planned that could be undone.
+        case retirementNotPlanned = "retirement_not_planned"
+        /// It is too late to undo it.
+        case retirementBegun = "retirement_begun"
         /// Somebody else has this user name.
         case usernameTaken = "username_taken"
         /// Somebody else has this e-mail address.

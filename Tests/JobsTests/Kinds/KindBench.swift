@@ -19,7 +19,8 @@ struct KindBench: Sendable {
         TeamEnsure.self, UserProvision.self, KeyCreate.self, KeyVerify.self, KeyAccess.self, KeyRevoke.self,
         KeyDelete.self, KeyUpdate.self, KeyRotate.self, KeyRetire.self, KeyResetSpend.self,
         KeysSnapshot.self, KeysExpire.self,
-        ModelSync.self, UsageFetchDay.self, SecretsPurge.self, ModelCascade.self, SubscriptionsExpire.self,
+        ModelSync.self, ModelApply.self, UsageFetchDay.self, SecretsPurge.self, ModelCascade.self,
+        SubscriptionsExpire.self,
         QuotaReset.self,
     ]
 
