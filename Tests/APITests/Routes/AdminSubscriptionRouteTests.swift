@@ -111,7 +111,9 @@ struct AdminSubscriptionRouteTests {
             let key = try await api.createKey(as: alice)
             let path = "\(Self.path)/\(subscription.id.text)"
             let reverted = try await api.send(.post, path + "/revert", ["newStatus": "denied"], as: admin)
-            #expect(reverted.status == 202 && reverted["status"] == "denied" && reverted["keyJobs", "0", "keyId"] == key["id"])
+            #expect(
+                reverted.status == 202 && reverted["status"] == "denied"
+                    && reverted["keyJobs", "0", "keyId"] == key["id"])
             let wrong = try await api.send(.post, path + "/revert", ["newStatus": "expired"], as: admin)
             #expect(wrong.refusedFields == ["newStatus"])
             #expect(try await api.send(.post, path + "/revert", ["newStatus": "active"], as: alice).status == 403)
@@ -160,7 +162,7 @@ struct AdminSubscriptionRouteTests {
             let done = try await api.send(.post, reset, ["userId": .string(alice.id.text)], as: admin)
             #expect(done.status == 200 && done["resetCount"] == 2)
             #expect(try DocumentedShape().problems(of: done.json, as: "ResetQuotas") == [])
-            #expect(try await api.count("select sum(used_requests) from subscriptions") == 0)
+            #expect(try await api.count("select sum(used_requests)::bigint from subscriptions") == 0)
         }
     }
 
@@ -179,7 +181,8 @@ struct AdminSubscriptionRouteTests {
                         switch number % 3 {
                         case 0:
                             try await api.send(
-                                .post, Self.path + "/approve", ["subscriptionIds": [.string(id)]], as: admins[number % 2]
+                                .post, Self.path + "/approve", ["subscriptionIds": [.string(id)]],
+                                as: admins[number % 2]
                             ).status
                         case 1:
                             try await api.send(

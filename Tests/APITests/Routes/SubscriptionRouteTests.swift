@@ -31,7 +31,8 @@ struct SubscriptionRouteTests {
             #expect(again.status == 409 && again.errorCode == "ALREADY_EXISTS")
             #expect(try await api.send(.post, Self.path, ["modelId": "none"], as: user).status == 404)
             let bad = try await api.send(
-                .post, Self.path, ["quotaRequests": 0, "quotaTokens": "x", "expiresAt": "soon", "metadata": 1], as: user)
+                .post, Self.path, ["quotaRequests": 0, "quotaTokens": "x", "expiresAt": "soon", "metadata": 1], as: user
+            )
             #expect(
                 Set(bad.refusedFields) == ["modelId", "quotaRequests", "quotaTokens", "expiresAt", "metadata"])
             let past = try await api.send(
@@ -130,7 +131,8 @@ struct SubscriptionRouteTests {
             #expect(usage["warningThresholds", "requests"] == 8000)
             #expect(try DocumentedShape().problems(of: usage.json, as: "SubscriptionUsage") == [])
             let pricing = try await api.send(.get, try path(id.text, "/pricing"), as: user)
-            #expect(pricing["costBreakdown", "inputCost"] == .double(0.001) && pricing["estimatedCost"] == .double(0.002))
+            #expect(
+                pricing["costBreakdown", "inputCost"] == .double(0.001) && pricing["estimatedCost"] == .double(0.002))
             #expect(pricing["billedCost"] == 3)
             #expect(try DocumentedShape().problems(of: pricing.json, as: "SubscriptionPricing") == [])
             let cost = try await api.send(.get, try path(id.text), as: user)["estimatedMonthlyCost"]?.doubleValue

@@ -42,7 +42,8 @@ struct ModelCascadeTests {
         let family = PostgresFamilyStore()
         for child in try await bench.jobs(KeyAccess.self) {
             let token = try await bench.database.query(
-                "update jobs set state = 1 where id = \(child) returning token").one(Int64.self)
+                "update jobs set state = 1 where id = \(child) returning token"
+            ).one(Int64.self)
             _ = try await bench.store.finishOrdered(
                 [FinishedJob(id: child, token: token, orderKey: "x", result: nil)], in: bench.database)
         }

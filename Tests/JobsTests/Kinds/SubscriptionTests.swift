@@ -113,7 +113,8 @@ struct SubscriptionTests {
             let (user, subscription, _) = try await setUp(bench)
             let own = SubscriptionCaller(
                 actor: AuditActor(userId: user.id, name: user.username), isAdministrator: true)
-            let soon = Date(timeIntervalSinceNow: 3600)
+            // Whole seconds: the database keeps no more than microseconds.
+            let soon = Date(timeIntervalSince1970: (Date().timeIntervalSince1970 + 3600).rounded())
             for caller in [bench.owner(user), own] {
                 let changed = try await bench.update(subscription, by: caller) {
                     $0.quotaTokens = 900
@@ -134,7 +135,9 @@ struct SubscriptionTests {
                     #expect(error?.code == .beyondOwner && error?.field == field)
                 }
                 for decision in [SubscriptionDecision.approve, .deny] {
-                    let refusal = try await bench.refusal { _ = try await bench.decide(decision, subscription, by: own) }
+                    let refusal = try await bench.refusal {
+                        _ = try await bench.decide(decision, subscription, by: own)
+                    }
                     #expect(refusal == .own)
                 }
             }
@@ -190,7 +193,8 @@ struct SubscriptionTests {
             try await bench.addModel("new")
             _ = try await bench.decide(.deny, subscription)
             let assigned = try await bench.database.withTransaction {
-                try await bench.subscriptions.assign(["gpt", "new", "new"], to: user.id, by: bench.administrator, in: $0)
+                try await bench.subscriptions.assign(
+                    ["gpt", "new", "new"], to: user.id, by: bench.administrator, in: $0)
             }
             #expect(assigned.created.map(\.modelId) == ["new"] && assigned.alreadyActive.isEmpty)
             #expect(assigned.activated.map(\.before) == [.denied])
@@ -209,7 +213,8 @@ struct SubscriptionTests {
                 },
                 try await bench.refusal {
                     _ = try await bench.database.withTransaction {
-                        try await bench.subscriptions.revert(subscription.id, to: .pending, reason: nil, by: own, in: $0)
+                        try await bench.subscriptions.revert(
+                            subscription.id, to: .pending, reason: nil, by: own, in: $0)
                     }
                 },
                 try await bench.refusal {
