@@ -12,6 +12,8 @@ struct APIDependencies: Sendable {
     let metrics: HTTPMetrics
     let limits: RequestLimits
     let system: SystemRoutes
+    let config: ConfigRoutes
+    let settingRoutes: SettingRoutes
     let health: HealthRoutes
     let auth: AuthRoutes
     let sessions: SessionRoutes
@@ -23,6 +25,8 @@ struct APIDependencies: Sendable {
     let users: UserRoutes
     let ownUser: OwnUserRoutes
     let adminUsers: AdminUserRoutes
+    let userConflicts: UserConflictRoutes
+    let teams: TeamRoutes
     let audit: AuditRoutes
     let adminSystem: AdminSystemRoutes
     let usage: UsageRoutes
@@ -59,8 +63,10 @@ struct APIDependencies: Sendable {
         metrics = HTTPMetrics(factory: metricsFactory)
         limits = RequestLimits(
             settings: settings.rateLimits, database: database, metricsFactory: metricsFactory, logger: logger)
-        system = SystemRoutes(
-            settings: settings, provider: provider, openAPI: try OpenAPIDocument.load(), registry: registry)
+        system = SystemRoutes(openAPI: try OpenAPIDocument.load(), registry: registry)
+        config = ConfigRoutes(database: database, settings: settings, provider: provider)
+        self.settingRoutes = SettingRoutes(
+            database: database, changes: changes, configuredLimits: settings.defaultLimits)
         health = HealthRoutes(
             database: database, queue: queue, readiness: Readiness(database: database, logger: logger),
             settings: settings)
@@ -82,6 +88,10 @@ struct APIDependencies: Sendable {
         ownUser = OwnUserRoutes(database: database, administration: people, changes: changes)
         adminUsers = AdminUserRoutes(
             database: database, provisioning: users, administration: people, changes: changes, settings: settings)
+        userConflicts = UserConflictRoutes(
+            database: database, realignment: UserRealignment(queue: queue), changes: changes)
+        teams = TeamRoutes(
+            database: database, administration: TeamAdministration(queue: queue), changes: changes)
         audit = AuditRoutes(database: database)
         adminSystem = AdminSystemRoutes(database: database)
         usage = UsageRoutes(database: database, collection: UsageCollection(queue: queue), changes: changes)

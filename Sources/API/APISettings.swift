@@ -13,7 +13,7 @@ struct APISettings: Sendable {
     var litellmTimeout: Duration = .seconds(30)
     /// Roles of somebody whom the identity provider gives none.
     var defaultRoles: [Role] = [.user]
-    /// What a new user may spend.
+    /// What a new user may spend, unless administrators have set something else.
     var defaultLimits = SpendingLimits()
     /// The configured service tokens, which may do everything.
     var serviceTokens: [Secret] = []
@@ -25,15 +25,8 @@ struct APISettings: Sendable {
     var rateLimits = RateLimitSettings()
     /// Proxies whose word on where a request comes from is believed.
     var trustedProxies: [IPNetwork] = []
-    /// Shown to clients; nothing is converted.
-    var currency = Currency()
     /// How long a day's usage counts as fresh, in minutes.
     var usageCacheMinutes = 5
-
-    /// How money is shown.
-    struct Currency: Sendable {
-        var code = "USD"
-        var symbol = "$"
-        var name = "US Dollar"
-    }
+    /// How much one look at everybody's usage may show.
+    var analytics = AnalyticsLimits()
 }

@@ -33,10 +33,13 @@ package struct JobCatalog: Sendable {
         KeyVerify.self,
         ModelSync.self,
         SecretsPurge.self,
+        TeamDelete.self,
         TeamEnsure.self,
         UsageFetchDay.self,
         UsageRefresh.self,
         UserProvision.self,
+        UserRealign.self,
+        UserRealignPreview.self,
     ])
 
     private static func handler<Kind: JobKind>(_ kind: Kind.Type) -> JobHandler { JobHandler(kind) }

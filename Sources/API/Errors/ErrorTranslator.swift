@@ -34,21 +34,28 @@ enum ErrorTranslator {
 
     private static func provisioning(_ error: ProvisioningError) -> APIError {
         switch error.code {
-        case .keyNotFound, .userNotFound: APIError(.notFound, .notFound, error.message)
+        case .keyNotFound, .userNotFound, .memberNotFound: APIError(.notFound, .notFound, error.message)
+        // Without a field it is what the path names.
+        case .teamNotFound where error.field == nil: APIError(.notFound, .notFound, error.message)
         case .userInactive: APIError(.forbidden, .forbidden, error.message)
-        case .usernameTaken, .emailTaken, .identityTaken:
+        case .usernameTaken, .emailTaken, .identityTaken, .teamNameTaken:
             APIError(.conflict, .alreadyExists, error.message, details: ErrorDetails(field: error.field))
         case .roleBeyondOwn:
             APIError(
                 .forbidden, .insufficientPermissions, error.message, details: ErrorDetails(field: error.field))
         case .ownAccount, .lastAdmin:
             APIError(.conflict, .conflict, error.message, details: ErrorDetails(field: error.field))
+        case .defaultTeam, .noConflict: APIError(.conflict, .conflict, error.message)
+        case .teamHasKeys, .memberHasKeys:
+            APIError(
+                .conflict, .conflict, error.message,
+                details: ErrorDetails(suggestion: "Revoke these keys first.", resource: "api_key"))
         case .keyLimitReached:
             APIError(
                 .badRequest, .invalidInput, error.message,
                 details: ErrorDetails(suggestion: "Delete a key that is no longer needed."))
-        case .noModels, .unknownModels, .unavailableModels, .restrictedModels, .teamNotFound, .invalidLimit,
-            .expiryInPast:
+        case .noModels, .unknownModels, .unavailableModels, .restrictedModels, .teamNotFound, .unknownUsers,
+            .invalidLimit, .expiryInPast:
             APIError.validation(error.field ?? "body", .invalid, error.message)
         }
     }

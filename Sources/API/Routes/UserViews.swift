@@ -35,6 +35,7 @@ struct UserDetailView: JSONRepresentable {
     let user: User
     let deactivatedAt: Date?
     let keys: UserKeyCounts
+    let conflict: UserConflict?
 
     func write(to json: inout JSONWriter) {
         json.object { json in
@@ -46,6 +47,7 @@ struct UserDetailView: JSONRepresentable {
             json.member("activeSubscriptionsCount", 0)
             json.member("apiKeysCount", keys.total)
             json.member("activeApiKeysCount", keys.active)
+            json.member("conflict", conflict.map { UserConflictView(conflict: $0) })
         }
     }
 }

@@ -16,6 +16,15 @@ package enum FieldChange<Value: Sendable & Equatable>: Sendable, Equatable {
     package init(changed value: Value?) {
         self = value.map(Self.set) ?? .keep
     }
+
+    /// What is there afterwards.
+    package func applied(to value: Value?) -> Value? {
+        switch self {
+        case .keep: value
+        case .clear: nil
+        case .set(let new): new
+        }
+    }
 }
 
 extension KeyedEncodingContainer {

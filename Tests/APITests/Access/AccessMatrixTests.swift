@@ -97,7 +97,9 @@ struct AccessMatrixTests {
 
         /// Whether the path names an object that is there, so that 404 is a refusal.
         private func isAboutOwned(_ route: Route) -> Bool {
-            ["/api/v1/api-keys/{id}", "/api/v1/jobs/{id}", "/api/auth/sessions/{"].contains { route.path.hasPrefix($0) }
+            ["/api/v1/api-keys/{id}", "/api/v1/teams/{id}", "/api/v1/jobs/{id}", "/api/auth/sessions/{"].contains {
+                route.path.hasPrefix($0)
+            }
         }
 
         /// The route's path about something of the owner's that is there.
@@ -114,6 +116,10 @@ struct AccessMatrixTests {
                 path = path.replacing("/api-keys/{id}", with: "/api-keys/\(keyId)")
                     .replacing("/jobs/{id}", with: "/jobs/\(jobId)")
             }
+            if path.contains("/teams/{id}") {
+                path = path.replacing("/teams/{id}", with: "/teams/\(try await team(of: owner).text)")
+                    .replacing("{userId}", with: deactivated.id.text)
+            }
             if path.contains("{sessionId}") {
                 path = path.replacing("{sessionId}", with: try await session(of: owner).id.text)
             }
@@ -123,6 +129,19 @@ struct AccessMatrixTests {
             }
             return path.replacing("/models/{id}", with: "/models/gpt").replacing("/workers/{id}", with: "/workers/1")
                 .replacing("{name}", with: "default").replacing("{id}", with: UUID().text)
+        }
+
+        /// A new team that the user is an admin of, and the deactivated one a member.
+        private func team(of user: User) async throws -> UUID {
+            let new = NewTeam(name: "Team \(UUID().text)", adminIds: [user.id])
+            let actor = AuditActor(userId: nil, name: "test")
+            return try await api.database.client.withTransaction { transaction in
+                let teams = TeamAdministration(queue: api.queue)
+                let id = try await teams.create(new, by: actor, in: transaction).team.id
+                _ = try await teams.setMember(
+                    deactivated.id, of: id, role: .member, onlyMembers: false, by: actor, in: transaction)
+                return id
+            }
         }
 
         private func session(of user: User) async throws -> Session {
