@@ -12,8 +12,9 @@ package struct TeamEnsure: JobKind {
         package var created = false
         /// The fields that were changed.
         package var changed: [String] = []
-        /// Members put in and taken out; nil in reports of earlier versions.
+        /// Members put in; nil in reports of earlier versions.
         package var joined: Int? = 0
+        /// Members taken out; nil in reports of earlier versions.
         package var left: Int? = 0
 
         var isChange: Bool { created || !changed.isEmpty || joined != 0 || left != 0 }

@@ -22,11 +22,17 @@ package struct UserRealignPreview: JobKind {
 
     /// A user of LiteLLM's.
     package struct Side: Codable, Sendable, Equatable {
+        /// Its id there.
         package var litellmUserId: String
+        /// Its address.
         package var email: String?
+        /// Its display name.
         package var alias: String?
+        /// `internal_user`, `proxy_admin`, ...
         package var role: String?
+        /// Dollars in the current budget period.
         package var spend: Decimal
+        /// Dollars; nil for no limit.
         package var maxBudget: Decimal?
     }
 
@@ -38,8 +44,11 @@ package struct UserRealignPreview: JobKind {
         package var id: String
         /// For people.
         package var name: String?
+        /// `email` or `userId`.
         package var field: String
+        /// What it is now; nil when there is no such object yet.
         package var from: String?
+        /// What it would be.
         package var to: String
     }
 
@@ -80,7 +89,7 @@ package struct UserRealignPreview: JobKind {
                     object: "user", id: foreign.id, name: foreign.alias, field: "email", from: foreign.email,
                     to: sides.foreignEmail))
         }
-        changes.append(address(of: sides, separately: sides.user.hasSeparateEmail))
+        changes.append(address(of: sides, separately: false))
         changes += sides.movable.prefix(Self.named).map {
             Change(
                 object: "key", id: $0.hash, name: $0.alias, field: "userId", from: litellmUserId, to: userId.text)

@@ -32,13 +32,14 @@ package struct UserRealignment: Sendable {
         let job: EnqueuedJob
         switch action {
         case .adopt:
+            // Whoever first decided otherwise gets the address back.
+            if user.hasSeparateEmail { try await users.setSeparateEmail(false, of: id, in: transaction) }
             job = try await queue.enqueue(
                 UserRealign(userId: id, litellmUserId: conflict.litellmUserId), options: options(id, actor),
                 in: transaction)
             try await users.expectSync(id, by: job.id, in: transaction)
         case .separate:
-            try await users.separateEmail(of: id, in: transaction)
-            try await users.raiseVersion(id, in: transaction)
+            try await users.setSeparateEmail(true, of: id, in: transaction)
             job = try await provisioning.enqueue(user, requester: actor.requester, in: transaction)
         }
         try await audit.append(

@@ -221,9 +221,16 @@ import Testing
             let row = try #require(try await bench.users.find(user.id, in: bench.database))
             #expect(row.sync.status == .failed && row.sync.error?.code == "user_is_ours")
             // The conflict is still there to be decided in the other way.
-            _ = try await decide(.separate, bench, user)
+            let separate = try await decide(.separate, bench, user)
+            #expect(try await bench.users.find(user.id, in: bench.database)?.hasSeparateEmail == true)
+            // And, before that was carried out, once more.
+            try await bench.end(separate, as: .cancelled)
+            bench.litellm.change { $0.users[Self.foreign]?["metadata"] = [:] }
+            _ = try await decide(.adopt, bench, user)
             try await bench.runAll()
-            #expect(try await bench.users.find(user.id, in: bench.database)?.sync.isSynced == true)
+            let after = try #require(try await bench.users.find(user.id, in: bench.database))
+            #expect(after.sync.isSynced && !after.hasSeparateEmail)
+            #expect(email(user.id.text, bench) == "alice@example.com")
         }
     }
 

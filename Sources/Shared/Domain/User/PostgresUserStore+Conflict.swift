@@ -18,8 +18,11 @@ extension PostgresUserStore {
         try await transaction.query("update users set conflict = \(document)::text::jsonb where id = \(id)")
     }
 
-    /// From now on LiteLLM's user goes without the person's own address.
-    package func separateEmail(of id: UUID, in transaction: PostgresTransaction) async throws {
-        try await transaction.query("update users set separate_email = true where id = \(id)")
+    /// Whether LiteLLM's user goes without the person's own address from now on; LiteLLM is to hear of it.
+    package func setSeparateEmail(
+        _ isSeparate: Bool, of id: UUID, in transaction: PostgresTransaction
+    ) async throws {
+        try await transaction.query("update users set separate_email = \(isSeparate) where id = \(id)")
+        try await raiseVersion(id, in: transaction)
     }
 }
