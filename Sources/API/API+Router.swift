@@ -5,14 +5,14 @@ import Shared
 /// Every route of this API: the list that is registered, and that tests hold against the documentation.
 func allRoutes(_ dependencies: APIDependencies) -> [Route] {
     let groups: [any RouteGroup] = [
-        dependencies.system, dependencies.docs, dependencies.health, dependencies.auth, dependencies.authInformation,
-        dependencies.sessions, dependencies.serviceTokens, dependencies.permissions, dependencies.keys,
-        dependencies.keySecrets, dependencies.keyReports, dependencies.adminKeys,
-        dependencies.models, dependencies.modelStatus, dependencies.adminModels, dependencies.subscriptions,
-        dependencies.adminSubscriptions, dependencies.userSubscriptions, dependencies.users, dependencies.ownUser,
-        dependencies.adminUsers, dependencies.audit,
-        dependencies.adminSystem, dependencies.usage, dependencies.jobs, dependencies.adminJobs,
-        dependencies.adminQueues,
+        dependencies.system, dependencies.docs, dependencies.config, dependencies.settingRoutes, dependencies.health,
+        dependencies.auth, dependencies.authInformation, dependencies.sessions, dependencies.serviceTokens,
+        dependencies.permissions, dependencies.keys, dependencies.keySecrets, dependencies.keyReports,
+        dependencies.adminKeys, dependencies.models, dependencies.modelStatus, dependencies.adminModels,
+        dependencies.subscriptions, dependencies.adminSubscriptions, dependencies.userSubscriptions,
+        dependencies.users, dependencies.ownUser, dependencies.adminUsers, dependencies.userConflicts,
+        dependencies.teams, dependencies.audit, dependencies.adminSystem, dependencies.usage, dependencies.jobs,
+        dependencies.adminJobs, dependencies.adminQueues,
         dependencies.adminLimits, dependencies.adminSchedules, dependencies.adminBreakers, dependencies.adminWorkers,
     ]
     return groups.flatMap(\.routes)

@@ -13,6 +13,8 @@ struct APIDependencies: Sendable {
     let limits: RequestLimits
     let system: SystemRoutes
     let docs: DocsRoutes
+    let config: ConfigRoutes
+    let settingRoutes: SettingRoutes
     let health: HealthRoutes
     let auth: AuthRoutes
     let sessions: SessionRoutes
@@ -32,6 +34,8 @@ struct APIDependencies: Sendable {
     let users: UserRoutes
     let ownUser: OwnUserRoutes
     let adminUsers: AdminUserRoutes
+    let userConflicts: UserConflictRoutes
+    let teams: TeamRoutes
     let audit: AuditRoutes
     let adminSystem: AdminSystemRoutes
     let usage: UsageRoutes
@@ -70,8 +74,11 @@ struct APIDependencies: Sendable {
         metrics = HTTPMetrics(factory: metricsFactory)
         limits = RequestLimits(
             settings: settings.rateLimits, database: database, metricsFactory: metricsFactory, logger: logger)
-        system = SystemRoutes(settings: settings, provider: provider, registry: registry)
+        system = SystemRoutes(registry: registry)
         docs = DocsRoutes(openAPI: try OpenAPIDocument.load(), page: try DocsPage.load())
+        config = ConfigRoutes(database: database, settings: settings, provider: provider)
+        self.settingRoutes = SettingRoutes(
+            database: database, changes: changes, configuredLimits: settings.defaultLimits)
         health = HealthRoutes(
             database: database, queue: queue, readiness: Readiness(database: database, logger: logger),
             settings: settings)
@@ -110,6 +117,10 @@ struct APIDependencies: Sendable {
         ownUser = OwnUserRoutes(database: database, administration: people, changes: changes)
         adminUsers = AdminUserRoutes(
             database: database, provisioning: users, administration: people, changes: changes, settings: settings)
+        userConflicts = UserConflictRoutes(
+            database: database, realignment: UserRealignment(queue: queue), changes: changes)
+        teams = TeamRoutes(
+            database: database, administration: TeamAdministration(queue: queue), changes: changes)
         audit = AuditRoutes(database: database)
         adminSystem = AdminSystemRoutes(database: database)
         usage = UsageRoutes(database: database, collection: UsageCollection(queue: queue), changes: changes)

@@ -13,7 +13,7 @@ struct APISettings: Sendable {
     var litellmTimeout: Duration = .seconds(30)
     /// Roles of somebody whom the identity provider gives none.
     var defaultRoles: [Role] = [.user]
-    /// What a new user may spend.
+    /// What a new user may spend, unless administrators have set something else.
     var defaultLimits = SpendingLimits()
     /// The configured service tokens, which may do everything.
     var serviceTokens: [Secret] = []
@@ -27,15 +27,8 @@ struct APISettings: Sendable {
     var trustedProxies: [IPNetwork] = []
     /// Addresses that are not public and that a test of a model may connect to.
     var modelTestNetworks: [IPNetwork] = []
-    /// Shown to clients; nothing is converted.
-    var currency = Currency()
     /// How long a day's usage counts as fresh, in minutes.
     var usageCacheMinutes = 5
-
-    /// How money is shown.
-    struct Currency: Sendable {
-        var code = "USD"
-        var symbol = "$"
-        var name = "US Dollar"
-    }
+    /// How much one look at everybody's usage may show.
+    var analytics = AnalyticsLimits()
 }

@@ -43,10 +43,13 @@ package struct JobCatalog: Sendable {
         QuotaReset.self,
         SecretsPurge.self,
         SubscriptionsExpire.self,
+        TeamDelete.self,
         TeamEnsure.self,
         UsageFetchDay.self,
         UsageRefresh.self,
         UserProvision.self,
+        UserRealign.self,
+        UserRealignPreview.self,
     ])
 
     private static func handler<Kind: JobKind>(_ kind: Kind.Type) -> JobHandler { JobHandler(kind) }

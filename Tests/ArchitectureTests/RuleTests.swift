@@ -116,7 +116,8 @@ struct RuleTests {
         #expect(names.count == kinds.count)
         #expect(Set(names).count == names.count)
         let known: Set = [
-            "team.ensure", "user.provision", "key.create", "key.revoke", "key.delete", "model.sync", "usage.fetchDay",
+            "team.ensure", "team.delete", "user.provision", "user.realign", "key.create", "key.revoke", "key.delete",
+            "model.sync", "usage.fetchDay",
         ]
         #expect(known.isSubset(of: names), "stored jobs carry these names")
     }

@@ -37,7 +37,9 @@ extension FakeLiteLLM.State {
         case "/team/new": createTeam(call)
         case "/team/info": teamInfo(call)
         case "/team/update": updateTeam(call)
+        case "/team/delete": deleteTeams(call)
         case "/team/member_add": addMember(call)
+        case "/team/member_delete": removeMember(call)
         case "/v2/team/list": teamList(call)
         case "/v2/model/info": modelList(call)
         case "/v1/model/info": modelInfo(call)
@@ -93,14 +95,19 @@ extension FakeLiteLLM.State {
     }
 
     private func keyList(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
-        let rows = keys.values.filter { row in
-            call.query["key_alias"].map { row["key_alias"]?.stringValue == $0 } ?? true
+        let rows = keys.sorted { $0.key < $1.key }.map(\.value).filter { row in
+            ["key_alias", "user_id", "team_id"].allSatisfy { member in
+                call.query[member].map { row[member]?.stringValue == $0 } ?? true
+            }
         }
+        let page = call.query["page"].flatMap(Int.init) ?? 1
+        let size = call.query["size"].flatMap(Int.init) ?? 10
         return (
             200,
             [
-                "keys": .array(rows.map(JSONValue.object)), "total_count": .int(rows.count), "current_page": 1,
-                "total_pages": rows.isEmpty ? 0 : 1,
+                "keys": .array(rows.dropFirst((page - 1) * size).prefix(size).map(JSONValue.object)),
+                "total_count": .int(rows.count), "current_page": .int(page),
+                "total_pages": .int((rows.count + size - 1) / size),
             ]
         )
     }
@@ -224,6 +231,33 @@ extension FakeLiteLLM.State {
         var row = users[user] ?? ["user_id": .string(user)]
         row["teams"] = .array((row["teams"]?.arrayValue ?? []) + [.string(id)])
         users[user] = row
+        return (200, .object(teams[id] ?? [:]))
+    }
+
+    private mutating func deleteTeams(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        let ids = call.body["team_ids"]?.arrayValue?.compactMap(\.stringValue) ?? []
+        if let unknown = ids.first(where: { teams[$0] == nil }) {
+            return (404, ["detail": ["error": .string("Team not found, passed team_id=\(unknown)")]])
+        }
+        for id in ids {
+            teams[id] = nil
+            for (hash, row) in keys where row["team_id"]?.stringValue == id {
+                deletedKeys[hash] = row
+                keys[hash] = nil
+            }
+        }
+        return (200, ["deleted_teams": .array(ids.map(JSONValue.string))])
+    }
+
+    private mutating func removeMember(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        let id = call.text("team_id") ?? ""
+        guard let team = teams[id] else {
+            return (400, ["detail": ["error": .string("Team id=\(id) does not exist in db")]])
+        }
+        let members = team["members_with_roles"]?.arrayValue ?? []
+        let others = members.filter { $0["user_id"]?.stringValue != call.text("user_id") }
+        guard others.count < members.count else { return (400, ["detail": ["error": "User not found in team"]]) }
+        teams[id]?["members_with_roles"] = .array(others)
         return (200, .object(teams[id] ?? [:]))
     }
 

@@ -26,6 +26,9 @@ enum Permission: String, Sendable, CaseIterable {
     case apiKeysRead = "api_keys:read"
     case apiKeysWrite = "api_keys:write"
     case apiKeysDelete = "api_keys:delete"
+    case teamsRead = "teams:read"
+    case teamsWrite = "teams:write"
+    case teamsMembers = "teams:members"
     case usageRead = "usage:read"
     case usageWrite = "usage:write"
     case usageExport = "usage:export"
@@ -59,14 +62,14 @@ extension Role {
         case .adminReadonly:
             [
                 .adminUsers, .adminUsage, .adminAudit, .adminSubscriptionsRead, .adminBannersRead, .usersRead,
-                .modelsRead, .subscriptionsRead, .apiKeysRead, .usageRead, .usageExport, .jobsReadAll,
+                .modelsRead, .subscriptionsRead, .apiKeysRead, .teamsRead, .usageRead, .usageExport, .jobsReadAll,
             ]
         case .user:
             [
                 .modelsRead, .subscriptionsRead, .subscriptionsWrite, .subscriptionsDelete, .apiKeysRead,
-                .apiKeysWrite, .apiKeysDelete, .usageRead, .usageExport,
+                .apiKeysWrite, .apiKeysDelete, .teamsRead, .teamsMembers, .usageRead, .usageExport,
             ]
-        case .readonly: [.modelsRead, .subscriptionsRead, .apiKeysRead, .usageRead]
+        case .readonly: [.modelsRead, .subscriptionsRead, .apiKeysRead, .teamsRead, .usageRead]
         }
     }
 }

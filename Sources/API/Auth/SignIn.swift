@@ -19,6 +19,7 @@ struct SignIn: Sendable {
     private let provisioning: UserProvisioning
     let states = PostgresOAuthStateStore()
     private let users = PostgresUserStore()
+    private let stored = PostgresSettingStore()
     let audit = PostgresAuditStore()
     let strangers = AuditAllowance()
 
@@ -102,9 +103,10 @@ struct SignIn: Sendable {
         if let ahead = try await userMadeAhead(for: identity, in: transaction) {
             return try await bring(ahead.id, inStepWith: profile, from: call, in: transaction)
         }
+        let limits = try await stored.limitsOfNewUsers(otherwise: settings.defaultLimits, in: transaction)
         let new = NewUser(
             id: UUID(), username: identity.username, email: identity.email, fullName: identity.fullName,
-            oauthProvider: provider.name, oauthId: identity.subject, roles: roles, limits: settings.defaultLimits)
+            oauthProvider: provider.name, oauthId: identity.subject, roles: roles, limits: limits)
         let actor = AuditActor(
             userId: new.id, name: new.username, ipAddress: call.context.clientAddress,
             requestId: call.context.requestId)

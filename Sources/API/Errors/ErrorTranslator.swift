@@ -35,10 +35,12 @@ enum ErrorTranslator {
 
     private static func provisioning(_ error: ProvisioningError) -> APIError {
         switch error.code {
-        case .keyNotFound, .userNotFound, .modelNotFound, .retirementNotPlanned:
+        case .keyNotFound, .userNotFound, .memberNotFound, .modelNotFound, .retirementNotPlanned:
             APIError(.notFound, .notFound, error.message)
+        // Without a field it is what the path names.
+        case .teamNotFound where error.field == nil: APIError(.notFound, .notFound, error.message)
         case .userInactive: APIError(.forbidden, .forbidden, error.message)
-        case .usernameTaken, .emailTaken, .identityTaken, .modelExists:
+        case .usernameTaken, .emailTaken, .identityTaken, .modelExists, .teamNameTaken:
             APIError(.conflict, .alreadyExists, error.message, details: ErrorDetails(field: error.field))
         case .roleBeyondOwn:
             APIError(
@@ -46,12 +48,17 @@ enum ErrorTranslator {
         case .keyInactive: APIError(.badRequest, .invalidInput, error.message)
         case .ownAccount, .lastAdmin, .keyUnfinished, .modelConflict, .retirementBegun:
             APIError(.conflict, .conflict, error.message, details: ErrorDetails(field: error.field))
+        case .defaultTeam, .noConflict: APIError(.conflict, .conflict, error.message)
+        case .teamHasKeys, .memberHasKeys:
+            APIError(
+                .conflict, .conflict, error.message,
+                details: ErrorDetails(suggestion: "Revoke these keys first.", resource: "api_key"))
         case .keyLimitReached:
             APIError(
                 .badRequest, .invalidInput, error.message,
                 details: ErrorDetails(suggestion: "Delete a key that is no longer needed."))
-        case .noModels, .unknownModels, .unavailableModels, .notSubscribed, .teamNotFound, .invalidLimit,
-            .expiryInPast, .invalidModel:
+        case .noModels, .unknownModels, .unavailableModels, .notSubscribed, .teamNotFound, .unknownUsers,
+            .invalidLimit, .expiryInPast, .invalidModel:
             APIError.validation(error.field ?? "body", .invalid, error.message)
         case .beyondMaximum:
             APIError.validation(

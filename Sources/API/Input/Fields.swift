@@ -128,6 +128,11 @@ struct Fields {
         return id
     }
 
+    mutating func requiredUUID(_ name: String) -> UUID {
+        let id = uuid(name)
+        return required(name, id, placeholder: UUID())
+    }
+
     /// A list of texts; one text alone counts as a list of one.
     mutating func strings(
         _ name: String, count: ClosedRange<Int>, length: ClosedRange<Int>

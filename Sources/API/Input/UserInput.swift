@@ -2,6 +2,12 @@ import Foundation
 import Shared
 
 extension Fields {
+    /// An amount that LiteLLM and the tables can hold.
+    mutating func budget(_ name: String) -> Decimal? { amount(name, in: 0.0...9_999_999_999.0) }
+
+    /// Tokens or requests a minute.
+    mutating func rate(_ name: String) -> Int? { int(name, in: 0...Int(Int32.max)) }
+
     /// Names of roles, each once; nil when there are none.
     mutating func roles(_ name: String = "roles") -> [Role]? {
         guard let names = strings(name, count: 1...10, length: 1...50) else { return nil }
@@ -24,14 +30,21 @@ extension JSONBody {
         members[name]?.isNull == true ? .clear : FieldChange(changed: value)
     }
 
-    /// The limits that a body names, `null` for none.
+    /// The limits that a body names, `null` for none; check the fields afterwards.
+    func limitsChange(_ fields: inout Fields) -> LimitsChange {
+        var wanted = LimitsChange()
+        wanted.maxBudget = change("maxBudget", to: fields.budget("maxBudget"))
+        wanted.tpmLimit = change("tpmLimit", to: fields.rate("tpmLimit"))
+        wanted.rpmLimit = change("rpmLimit", to: fields.rate("rpmLimit"))
+        wanted.budgetDuration = change("budgetDuration", to: fields.string("budgetDuration", length: 1...20))
+        return wanted
+    }
+
+    /// The limits of a user that a body names, `null` for none.
     func limitChange() throws(APIError) -> UserChange {
         var fields = fields
         var wanted = UserChange()
-        wanted.maxBudget = change("maxBudget", to: fields.amount("maxBudget", in: 0.0...9_999_999_999.0))
-        wanted.tpmLimit = change("tpmLimit", to: fields.int("tpmLimit", in: 0...Int(Int32.max)))
-        wanted.rpmLimit = change("rpmLimit", to: fields.int("rpmLimit", in: 0...Int(Int32.max)))
-        wanted.budgetDuration = change("budgetDuration", to: fields.string("budgetDuration", length: 1...20))
+        wanted.limits = limitsChange(&fields)
         try fields.check()
         guard wanted != UserChange() else {
             throw APIError.validation(

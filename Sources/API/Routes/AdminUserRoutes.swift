@@ -15,6 +15,7 @@ struct AdminUserRoutes: RouteGroup {
     let settings: APISettings
     private let users = PostgresUserStore()
     private let keys = PostgresAPIKeyStore()
+    private let stored = PostgresSettingStore()
 
     init(
         database: PostgresClient, provisioning: UserProvisioning, administration: UserAdministration,
@@ -68,15 +69,16 @@ struct AdminUserRoutes: RouteGroup {
             UserDetailView(
                 user: user, deactivatedAt: try await users.deactivatedAt(id, in: database),
                 keys: try await keys.counts(ofUser: id, in: database),
-                subscriptions: try await PostgresSubscriptionStore().counts(ofUser: id, in: database)))
+                subscriptions: try await PostgresSubscriptionStore().counts(ofUser: id, in: database),
+                conflict: try await users.conflict(of: id, in: database)))
     }
 
     // MARK: Making
 
     private func create(_ call: AuthenticatedCall) async throws -> Response {
         let body = try await call.call.body()
-        let user = try newUser(body)
-        guard Set(user.roles).isSubset(of: call.principal.givableRoles) else {
+        let asked = try newUser(body)
+        guard Set(asked.roles).isSubset(of: call.principal.givableRoles) else {
             throw ProvisioningError(
                 .roleBeyondOwn, "Nobody gives a role that allows more than they may themselves.", field: "roles")
         }
@@ -87,11 +89,13 @@ struct AdminUserRoutes: RouteGroup {
                 return try await users.find(id, in: database).map { UserView(user: $0) }
             })
         return try await changes.perform(call, body: body.bytes, outcome: outcome) { transaction in
-            let (stored, job) = try await provisioning.create(user, by: call.actor, in: transaction)
-            let resource = JobResource(type: "user", id: stored.id.text)
+            var new = asked
+            new.limits = try await stored.limitsOfNewUsers(otherwise: settings.defaultLimits, in: transaction)
+            let (user, job) = try await provisioning.create(new, by: call.actor, in: transaction)
+            let resource = JobResource(type: "user", id: user.id.text)
             return Change(
-                resource: UserView(user: stored),
-                job: JobView(job, UserProvision.self, resource: resource, at: stored.createdAt))
+                resource: UserView(user: user),
+                job: JobView(job, UserProvision.self, resource: resource, at: user.createdAt))
         }
     }
 
@@ -109,7 +113,7 @@ struct AdminUserRoutes: RouteGroup {
         return NewUser(
             id: UUID(), username: username, email: email, fullName: fullName,
             oauthProvider: SignIn.aheadProvider, oauthId: email.lowercased(), roles: roles ?? settings.defaultRoles,
-            roleSource: .grant, isActive: isActive, limits: settings.defaultLimits)
+            roleSource: .grant, isActive: isActive)
     }
 
     /// Something before and after one `@`, without spaces: whether it can be reached shows when mail is sent.

@@ -57,6 +57,13 @@ extension QueryFields {
             }
         }
         filter.isActive = bool("isActive")
+        if let text = string("syncStatus", limit: 50) {
+            filter.syncStatus = SyncStatus(rawValue: text)
+            if filter.syncStatus == nil {
+                let known = SyncStatus.allCases.map(\.rawValue).joined(separator: ", ")
+                refuse("syncStatus", .choice, "must be one of \(known)")
+            }
+        }
         return filter
     }
 }

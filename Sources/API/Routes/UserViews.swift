@@ -36,6 +36,7 @@ struct UserDetailView: JSONRepresentable {
     let deactivatedAt: Date?
     let keys: UserKeyCounts
     let subscriptions: SubscriptionCounts
+    let conflict: UserConflict?
 
     func write(to json: inout JSONWriter) {
         json.object { json in
@@ -47,6 +48,7 @@ struct UserDetailView: JSONRepresentable {
             json.member("activeSubscriptionsCount", subscriptions.active)
             json.member("apiKeysCount", keys.total)
             json.member("activeApiKeysCount", keys.active)
+            json.member("conflict", conflict.map { UserConflictView(conflict: $0) })
         }
     }
 }

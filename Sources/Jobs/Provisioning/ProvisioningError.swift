@@ -20,6 +20,20 @@ package struct ProvisioningError: Error, Sendable, Equatable, CustomStringConver
         case notSubscribed = "not_subscribed"
         /// There is no such team, or the user is not in it.
         case teamNotFound = "team_not_found"
+        /// Another team in use has this name.
+        case teamNameTaken = "team_name_taken"
+        /// Somebody would delete the team that everybody is in, or leave it.
+        case defaultTeam = "default_team"
+        /// A team has keys that work, which would go with it.
+        case teamHasKeys = "team_has_keys"
+        /// A member has keys of the team that work.
+        case memberHasKeys = "member_has_keys"
+        /// The user is not in the team.
+        case memberNotFound = "member_not_found"
+        /// Users are named that there are not.
+        case unknownUsers = "unknown_users"
+        /// The user is in no conflict with LiteLLM that a person could decide.
+        case noConflict = "no_conflict"
         /// A limit or period is not of the form LiteLLM takes.
         case invalidLimit = "invalid_limit"
         /// More is asked for than administrators let people take for themselves.

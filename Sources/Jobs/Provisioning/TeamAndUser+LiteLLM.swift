@@ -4,7 +4,7 @@ import Shared
 extension Team {
     /// What to create in LiteLLM.
     func litellmSpec(intent jobId: Int64) -> LiteLLMTeamSpec {
-        var spec = LiteLLMTeamSpec(id: id.text, alias: name, marker: marker(intent: jobId))
+        var spec = LiteLLMTeamSpec(id: id.text, alias: litellmAlias, marker: marker(intent: jobId))
         spec.models = allowedModels
         spec.maxBudget = limits.maxBudget
         spec.budgetDuration = limits.budgetDuration.flatMap(BudgetDuration.litellm)
@@ -17,9 +17,9 @@ extension Team {
     func litellmChange(of team: LiteLLMTeam, intent jobId: Int64) -> (change: LiteLLMTeamChange, fields: [String])? {
         var change = LiteLLMTeamChange()
         var fields: [String] = []
-        if team.alias != name {
-            change.alias = name
-            fields.append("name")
+        if team.alias != litellmAlias {
+            change.alias = litellmAlias
+            fields.append("alias")
         }
         if Set(team.models) != Set(allowedModels) {
             change.models = allowedModels
@@ -48,9 +48,14 @@ extension User {
     /// LiteLLM's role of the user.
     private var litellmRole: String { roles.contains(.admin) ? "proxy_admin" : "internal_user" }
 
+    /// The address of LiteLLM's user: the person's own, or one that reaches them and is nobody else's.
+    var litellmEmail: String {
+        hasSeparateEmail ? PlusAddress.make(email, tag: "litemaas-\(id.text.prefix(8))") : email
+    }
+
     /// What to create in LiteLLM.
     func litellmSpec(intent jobId: Int64) -> LiteLLMUserSpec {
-        var spec = LiteLLMUserSpec(id: id.text, marker: marker(intent: jobId), email: email, role: litellmRole)
+        var spec = LiteLLMUserSpec(id: id.text, marker: marker(intent: jobId), email: litellmEmail, role: litellmRole)
         spec.alias = fullName ?? username
         spec.maxBudget = limits.maxBudget
         spec.budgetDuration = limits.budgetDuration.flatMap(BudgetDuration.litellm)
@@ -63,8 +68,8 @@ extension User {
     func litellmChange(of user: LiteLLMUser, intent jobId: Int64) -> (change: LiteLLMUserChange, fields: [String])? {
         var change = LiteLLMUserChange()
         var fields: [String] = []
-        if user.email?.lowercased() != email.lowercased() {
-            change.email = email
+        if user.email?.lowercased() != litellmEmail.lowercased() {
+            change.email = litellmEmail
             fields.append("email")
         }
         if user.alias != fullName ?? username {
@@ -91,6 +96,15 @@ extension User {
 
     private func marker(intent jobId: Int64) -> LiteLLMMarker {
         LiteLLMMarker(.user, id: id.text, intentId: String(jobId), version: Int(sync.versionWanted))
+    }
+}
+
+/// Addresses that differ from a person's own and still reach them.
+enum PlusAddress {
+    /// `alice+tag@example.com`; at the end of what is no address.
+    static func make(_ email: String, tag: String) -> String {
+        guard let at = email.lastIndex(of: "@") else { return "\(email)+\(tag)" }
+        return "\(email[..<at])+\(tag)\(email[at...])"
     }
 }
 

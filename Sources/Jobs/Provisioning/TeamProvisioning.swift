@@ -18,11 +18,18 @@ package struct TeamProvisioning: Sendable {
     package func ensure(
         _ id: UUID, requester: JobRequester, in transaction: PostgresTransaction
     ) async throws -> EnqueuedJob? {
-        guard let seen = try await teams.find(id, in: transaction) else { throw notFound }
+        guard let seen = try await teams.find(id, in: transaction), seen.isActive else { throw notFound }
         guard !seen.sync.isSynced else { return nil }
         // Only now the lock: everybody's keys hang on one team, and once it is there nobody has to queue for its row.
-        guard let team = try await teams.lock(id, in: transaction) else { throw notFound }
+        guard let team = try await teams.lock(id, in: transaction), team.isActive else { throw notFound }
         guard !team.sync.isSynced else { return nil }
+        return try await enqueue(id, requester: requester, in: transaction)
+    }
+
+    /// The job that makes LiteLLM's team what ours is, for a row that this transaction has locked or made.
+    func enqueue(
+        _ id: UUID, requester: JobRequester, in transaction: PostgresTransaction
+    ) async throws -> EnqueuedJob {
         var options = JobOptions()
         options.resource = JobResource(type: "team", id: id.text)
         options.requester = requester

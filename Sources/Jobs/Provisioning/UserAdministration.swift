@@ -127,10 +127,6 @@ package struct UserAdministration: Sendable {
         [
             "fullName": user.fullName.map(JSONValue.string) ?? .null,
             "roles": .array(user.roles.map { .string($0.rawValue) }), "isActive": .bool(user.isActive),
-            "maxBudget": user.limits.maxBudget.map { .double(NSDecimalNumber(decimal: $0).doubleValue) } ?? .null,
-            "budgetDuration": user.limits.budgetDuration.map(JSONValue.string) ?? .null,
-            "tpmLimit": user.limits.tpmLimit.map(JSONValue.int) ?? .null,
-            "rpmLimit": user.limits.rpmLimit.map(JSONValue.int) ?? .null,
-        ]
+        ].merging(user.limits.audited) { first, _ in first }
     }
 }

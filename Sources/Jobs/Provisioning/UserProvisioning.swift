@@ -64,7 +64,8 @@ package struct UserProvisioning: Sendable {
         return try await enqueue(user, requester: requester, in: transaction)
     }
 
-    private func enqueue(
+    /// The job that makes LiteLLM's user what ours is, for a row that this transaction has locked or made.
+    func enqueue(
         _ user: User, requester: JobRequester, in transaction: PostgresTransaction
     ) async throws -> EnqueuedJob {
         var options = JobOptions()

@@ -28,6 +28,29 @@ package struct SpendingLimits: Sendable, Equatable {
     }
 }
 
+/// What somebody changes about limits; what is kept stays as it is.
+package struct LimitsChange: Sendable, Equatable {
+    /// In the operator's currency.
+    package var maxBudget = FieldChange<Decimal>.keep
+    /// When the budget starts anew.
+    package var budgetDuration = FieldChange<String>.keep
+    /// Tokens a minute.
+    package var tpmLimit = FieldChange<Int>.keep
+    /// Requests a minute.
+    package var rpmLimit = FieldChange<Int>.keep
+
+    /// Nothing.
+    package init() {}
+
+    /// The limits as they are to be.
+    package func applied(to limits: SpendingLimits) -> SpendingLimits {
+        SpendingLimits(
+            maxBudget: maxBudget.applied(to: limits.maxBudget),
+            budgetDuration: budgetDuration.applied(to: limits.budgetDuration),
+            tpmLimit: tpmLimit.applied(to: limits.tpmLimit), rpmLimit: rpmLimit.applied(to: limits.rpmLimit))
+    }
+}
+
 /// The spellings of a budget's period.
 package enum BudgetDuration {
     /// The forms of a period, in words.

@@ -98,7 +98,8 @@ struct AccessMatrixTests {
         /// Whether the path names an object that is there, so that 404 is a refusal.
         private func isAboutOwned(_ route: Route) -> Bool {
             [
-                "/api/v1/api-keys/{id}", "/api/v1/jobs/{id}", "/api/v1/subscriptions/{id}", "/api/auth/sessions/{",
+                "/api/v1/api-keys/{id}", "/api/v1/teams/{id}", "/api/v1/jobs/{id}", "/api/v1/subscriptions/{id}",
+                "/api/auth/sessions/{",
             ].contains { route.path.hasPrefix($0) }
         }
 
@@ -122,6 +123,10 @@ struct AccessMatrixTests {
                 let subscription = try await api.subscribe(owner, to: model)[0]
                 path = path.replacing("/subscriptions/{id}", with: "/subscriptions/\(subscription.id.text)")
             }
+            if path.contains("/teams/{id}") {
+                path = path.replacing("/teams/{id}", with: "/teams/\(try await team(of: owner).text)")
+                    .replacing("{userId}", with: deactivated.id.text)
+            }
             if path.contains("{sessionId}") {
                 path = path.replacing("{sessionId}", with: try await session(of: owner).id.text)
             }
@@ -130,7 +135,21 @@ struct AccessMatrixTests {
                 path = path.replacing("/users/{id}", with: "/users/\(try await api.addUser(name).id.text)")
             }
             return path.replacing("/models/{id}", with: "/models/gpt").replacing("/workers/{id}", with: "/workers/1")
-                .replacing("{name}", with: "default").replacing("{keyId}", with: UUID().text).replacing("{id}", with: UUID().text)
+                .replacing("{name}", with: "default").replacing("{keyId}", with: UUID().text).replacing(
+                    "{id}", with: UUID().text)
+        }
+
+        /// A new team that the user is an admin of, and the deactivated one a member.
+        private func team(of user: User) async throws -> UUID {
+            let new = NewTeam(name: "Team \(UUID().text)", adminIds: [user.id])
+            let actor = AuditActor(userId: nil, name: "test")
+            return try await api.database.client.withTransaction { transaction in
+                let teams = TeamAdministration(queue: api.queue)
+                let id = try await teams.create(new, by: actor, in: transaction).team.id
+                _ = try await teams.setMember(
+                    deactivated.id, of: id, role: .member, onlyMembers: false, by: actor, in: transaction)
+                return id
+            }
         }
 
         private func session(of user: User) async throws -> Session {

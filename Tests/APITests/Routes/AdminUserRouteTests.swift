@@ -232,3 +232,77 @@ struct AdminUserRouteTests {
         }
     }
 }
+
+@Suite("Users in conflict", .needsDatabase, .timeLimit(.minutes(10)))
+struct UserConflictRouteTests {
+    private func conflicted(_ api: APIHarness, as admin: User) async throws -> String {
+        api.litellm.change { state in
+            state.users["other-id"] = ["user_id": "other-id", "user_email": "bob@example.com", "user_alias": "Old Bob"]
+            state.keys["f00"] = ["token": "f00", "key_alias": "old", "user_id": "other-id"]
+        }
+        let body: JSONValue = ["username": "bob", "email": "bob@example.com"]
+        let made = try await api.send(
+            .post, "/api/v1/admin/users", body, as: admin, headers: [.prefer: "wait=20"])
+        #expect(made.status == 409, "\(made.text)")
+        let failed = try await api.send(.get, "/api/v1/admin/users?syncStatus=failed", as: admin)
+        #expect(failed["total"] == 1)
+        return try #require(failed["data", "0", "id"]?.stringValue)
+    }
+
+    @Test("a conflict is shown, looked at, and decided by adopting")
+    func adopt() async throws {
+        try await APIHarness.run {
+            $0.hasWorker = true
+        } _: { api in
+            let admin = try await api.addAdmin()
+            let id = try await conflicted(api, as: admin)
+            let path = "/api/v1/admin/users/\(id)"
+            let shape = try DocumentedShape()
+            let shown = try await api.send(.get, path, as: admin)
+            #expect(shown["syncStatus"] == "failed" && shown["conflict", "litellmUserId"] == "other-id")
+            #expect(shown["conflict", "keyCount"] == 1 && shape.problems(of: shown.json, as: "UserDetail") == [])
+
+            let preview = try await api.send(
+                .post, "\(path)/realign?dryRun=true", ["action": "adopt"], as: admin, headers: [.prefer: "wait=20"])
+            #expect(preview.status == 200 && preview["dryRun"] == true, "\(preview.text)")
+            #expect(preview["preview", "movedKeys"] == 1 && preview["preview", "foreign", "alias"] == "Old Bob")
+            #expect(shape.problems(of: preview.json, as: "Realignment") == [])
+            #expect(api.litellm.state.users["other-id"]?["user_email"] == "bob@example.com")
+            let state = try await api.send(.get, path, as: admin)
+            #expect(state["syncStatus"] == "failed" && state["conflict"] != nil)
+
+            let done = try await api.send(
+                .post, "\(path)/realign", ["action": "adopt", "reason": "The same person."], as: admin,
+                headers: [.prefer: "wait=20"])
+            #expect(done.status == 200 && done["syncStatus"] == "synced" && done["conflict"] == nil, "\(done.text)")
+            #expect(api.litellm.state.keys["f00"]?["user_id"]?.stringValue == id)
+            let again = try await api.send(
+                .post, "\(path)/realign", ["action": "adopt", "reason": "Once more."], as: admin)
+            #expect(again.status == 409)
+            let reasons = try await api.count(
+                "select count(*) from audit_logs where action = 'USER_REALIGN' and new_values ->> 'reason' is not null")
+            #expect(reasons == 1)
+        }
+    }
+
+    @Test("or by going without the address, with a reason")
+    func separate() async throws {
+        try await APIHarness.run {
+            $0.hasWorker = true
+        } _: { api in
+            let admin = try await api.addAdmin()
+            let id = try await conflicted(api, as: admin)
+            let path = "/api/v1/admin/users/\(id)/realign"
+            #expect(try await api.send(.post, path, ["action": "separate"], as: admin).refusedFields == ["reason"])
+            #expect(
+                try await api.send(.post, path, ["action": "merge", "reason": "x"], as: admin).refusedFields
+                    == ["action"])
+            let done = try await api.send(
+                .post, path, ["action": "separate", "reason": "Two people."], as: admin, headers: [.prefer: "wait=20"])
+            #expect(done.status == 200 && done["syncStatus"] == "synced", "\(done.text)")
+            #expect(api.litellm.state.users["other-id"]?["user_email"] == "bob@example.com")
+            #expect(api.litellm.state.keys["f00"]?["user_id"] == "other-id")
+            #expect(try await api.send(.get, "/api/v1/users?syncStatus=odd", as: admin).refusedFields == ["syncStatus"])
+        }
+    }
+}

@@ -13,6 +13,26 @@ struct RouteTableTests {
     private static let policies: [String: AccessPolicy] = [
         "GET /api/v1": .anyone,
         "GET /api/v1/config": .anyone,
+        "GET /api/v1/config/api-key-defaults": .anyone,
+        "GET /api/v1/config/admin-analytics": .anyone,
+        "GET /api/v1/admin/settings/api-key-defaults": .permission(.adminUsers),
+        "PUT /api/v1/admin/settings/api-key-defaults": .permission(.adminSystem),
+        "GET /api/v1/admin/settings/user-defaults": .permission(.adminUsers),
+        "PUT /api/v1/admin/settings/user-defaults": .permission(.adminSystem),
+        "GET /api/v1/admin/settings/currency": .permission(.adminUsers),
+        "PUT /api/v1/admin/settings/currency": .permission(.adminSystem),
+        "GET /api/v1/admin/settings/currency/supported": .permission(.adminUsers),
+        "POST /api/v1/admin/users/{id}/realign": .permission(.usersWrite),
+        "GET /api/v1/teams": .permission(.teamsRead),
+        "POST /api/v1/teams": .permission(.teamsWrite),
+        "GET /api/v1/teams/{id}": .permission(.teamsRead),
+        "PATCH /api/v1/teams/{id}": .permission(.teamsWrite),
+        "DELETE /api/v1/teams/{id}": .permission(.teamsWrite),
+        "POST /api/v1/teams/{id}/sync": .permission(.teamsWrite),
+        "GET /api/v1/teams/{id}/members": .permission(.teamsRead),
+        "POST /api/v1/teams/{id}/members": .permission(.teamsMembers),
+        "PATCH /api/v1/teams/{id}/members/{userId}": .permission(.teamsMembers),
+        "DELETE /api/v1/teams/{id}/members/{userId}": .permission(.teamsMembers),
         "GET /api/v1/openapi.json": .anyone,
         "GET /docs": .anyone,
         "GET /docs/openapi.json": .anyone,
@@ -220,6 +240,9 @@ struct RouteTableTests {
         }
         #expect(roles(.modelsWrite) == [.admin])
         #expect(roles(.usersWrite) == [.admin])
+        #expect(roles(.teamsWrite) == [.admin])
+        #expect(roles(.teamsRead) == Role.allCases)
+        #expect(roles(.teamsMembers) == [.admin, .user])
         #expect(roles(.usageWrite) == [.admin])
         #expect(roles(.jobsWrite) == [.admin])
         #expect(roles(.jobsReadAll) == [.admin, .adminReadonly])

@@ -16,7 +16,8 @@ struct KindBench: Sendable {
     let actor = AuditActor(userId: User.systemId, name: "tester", requestId: "request-1")
 
     static let kinds: [any JobKind.Type] = [
-        TeamEnsure.self, UserProvision.self, KeyCreate.self, KeyVerify.self, KeyAccess.self, KeyRevoke.self,
+        TeamEnsure.self, TeamDelete.self, UserProvision.self, UserRealign.self, UserRealignPreview.self, KeyCreate.self,
+        KeyVerify.self, KeyAccess.self, KeyRevoke.self,
         KeyDelete.self, KeyUpdate.self, KeyRotate.self, KeyRetire.self, KeyResetSpend.self,
         KeysSnapshot.self, KeysExpire.self,
         ModelSync.self, ModelApply.self, UsageFetchDay.self, SecretsPurge.self, ModelCascade.self,

@@ -11,12 +11,12 @@ package struct PostgresTeamStore: Sendable {
             .first.map(Self.team)
     }
 
-    /// The team with this id if the user is in it, as everybody is in the default team. For a pipeline; its rows are
+    /// The team with this id if it is in use and the user is in it, as everybody is in the default team. For a pipeline; its rows are
     /// read by ``team(_:)``.
     package func findQuery(_ id: UUID, ofUser userId: UUID) -> PostgresQuery {
         """
         select \(unescaped: Self.columns) from teams t
-        where id = \(id) and (id = \(Team.defaultId) or exists (
+        where id = \(id) and is_active and (id = \(Team.defaultId) or exists (
             select from team_members m where m.team_id = t.id and m.user_id = \(userId)))
         """
     }
@@ -28,20 +28,13 @@ package struct PostgresTeamStore: Sendable {
         ).first.map(Self.team)
     }
 
-    /// Puts a user into a team; nothing happens when they are in it.
-    package func addMember(
-        userId: UUID, teamId: UUID, in transaction: PostgresTransaction
-    ) async throws {
-        try await transaction.query(
-            "insert into team_members (team_id, user_id) values (\(teamId), \(userId)) on conflict do nothing")
-    }
-
-    /// The teams a user is a member of, the default team always among them, by name.
+    /// The teams in use that a user is a member of, the default team always among them, by name.
     package func teams(ofUser userId: UUID, in executor: any PostgresExecutor) async throws -> [Team] {
         try await executor.query(
             """
             select \(unescaped: Self.columns) from teams
-            where id = \(Team.defaultId) or id in (select team_id from team_members where user_id = \(userId))
+            where is_active
+                and (id = \(Team.defaultId) or id in (select team_id from team_members where user_id = \(userId)))
             order by name, id
             """
         ).map(Self.team)
@@ -90,18 +83,26 @@ package struct PostgresTeamStore: Sendable {
             """)
     }
 
-    private static let columns: StaticString = """
-        id, name, description, max_budget, budget_duration, tpm_limit, rpm_limit, allowed_models, metadata, is_active,
-        created_by, sync_status, version_wanted, version_applied, sync_error, last_job_id, created_at, updated_at
+    static let columns: StaticString = """
+        id, name, alias, description, max_budget, budget_duration, tpm_limit, rpm_limit, allowed_models, metadata,
+        is_active, created_by, current_spend, spend_taken_at, sync_status, version_wanted, version_applied, sync_error,
+        last_job_id, created_at, updated_at
         """
 
     /// Reads one row of this store's statements.
     package static func team(_ row: PostgresRow) throws(PostgresError) -> Team {
-        Team(
-            id: try row.get("id"), name: try row.get("name"), description: try row.get("description"),
-            limits: try SpendingLimits(row: row), allowedModels: try row.get("allowed_models"),
+        var spend: TeamSpend?
+        if let amount = try row.get("current_spend", as: Decimal?.self),
+            let takenAt = try row.get("spend_taken_at", as: Date?.self)
+        {
+            spend = TeamSpend(amount: amount, takenAt: takenAt)
+        }
+        return Team(
+            id: try row.get("id"), name: try row.get("name"), alias: try row.get("alias"),
+            description: try row.get("description"), limits: try SpendingLimits(row: row),
+            allowedModels: try row.get("allowed_models"),
             metadata: try row.get("metadata"), isActive: try row.get("is_active"),
-            createdBy: try row.get("created_by"), sync: try SyncState(row: row),
+            createdBy: try row.get("created_by"), spend: spend, sync: try SyncState(row: row),
             createdAt: try row.get("created_at"), updatedAt: try row.get("updated_at"))
     }
 }

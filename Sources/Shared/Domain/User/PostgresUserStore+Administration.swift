@@ -25,6 +25,7 @@ extension PostgresUserStore {
         }
         if let role = filter.role { conditions.append("\(role.rawValue)::text = any (roles)") }
         if let isActive = filter.isActive { conditions.append("is_active = \(isActive)") }
+        if let status = filter.syncStatus { conditions.append("sync_status = \(status.rawValue)") }
         return .joined(conditions, separator: " and ")
     }
 

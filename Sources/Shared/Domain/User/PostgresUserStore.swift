@@ -75,13 +75,20 @@ package struct PostgresUserStore: Sendable {
             """)
     }
 
+    /// Notes that LiteLLM was seen to have lost or changed the user, and which job sets it right.
+    package func markDrifted(_ id: UUID, by jobId: Int64, in transaction: PostgresTransaction) async throws {
+        try await transaction.query(
+            "update users set sync_status = 'drifted', last_job_id = \(jobId), updated_at = now() where id = \(id)")
+    }
+
     /// Notes that LiteLLM was read back and has `version`. An older version than known changes nothing.
     package func markSynced(
         _ id: UUID, version: Int64, jobId: Int64, in transaction: PostgresTransaction
     ) async throws {
         try await transaction.query(
             """
-            update users set version_applied = \(version), last_job_id = \(jobId), sync_error = null, updated_at = now(),
+            update users set version_applied = \(version), last_job_id = \(jobId), sync_error = null, conflict = null,
+                updated_at = now(),
                 sync_status = case when version_wanted <= \(version) then 'synced' else 'pending' end
             where id = \(id) and version_applied <= \(version)
             """)
@@ -104,7 +111,7 @@ package struct PostgresUserStore: Sendable {
     static let columns: StaticString = """
         id, username, email, full_name, oauth_provider, oauth_id, roles, is_active, max_budget, budget_duration,
         tpm_limit, rpm_limit, sync_status, version_wanted, version_applied, sync_error, last_job_id, last_login_at,
-        created_at, updated_at
+        separate_email, created_at, updated_at
         """
 
     /// Reads one row of this store's statements.
@@ -112,7 +119,8 @@ package struct PostgresUserStore: Sendable {
         let roles: [String] = try row.get("roles")
         return User(
             id: try row.get("id"), username: try row.get("username"), email: try row.get("email"),
-            fullName: try row.get("full_name"), oauthProvider: try row.get("oauth_provider"),
+            hasSeparateEmail: try row.get("separate_email"), fullName: try row.get("full_name"),
+            oauthProvider: try row.get("oauth_provider"),
             oauthId: try row.get("oauth_id"), roles: roles.compactMap(Role.init(spelling:)),
             isActive: try row.get("is_active"), limits: try SpendingLimits(row: row), sync: try SyncState(row: row),
             lastLoginAt: try row.get("last_login_at"), createdAt: try row.get("created_at"),

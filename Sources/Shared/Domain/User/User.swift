@@ -28,6 +28,8 @@ package struct User: Sendable, Equatable {
     package var username: String
     /// Unique, ignoring case.
     package var email: String
+    /// Whether LiteLLM's user goes without this address, because a person decided that another user keeps it there.
+    package var hasSeparateEmail = false
     /// The name to show.
     package var fullName: String?
     /// Who vouches for the person; unique together with `oauthId`.

@@ -1,4 +1,4 @@
-package import Foundation
+import Foundation
 
 /// What somebody changes about a user; what is kept stays as it is.
 package struct UserChange: Sendable, Equatable {
@@ -8,14 +8,8 @@ package struct UserChange: Sendable, Equatable {
     package var roles: [Role]?
     /// Whether the person may sign in; nil leaves it.
     package var isActive: Bool?
-    /// In the operator's currency.
-    package var maxBudget = FieldChange<Decimal>.keep
-    /// When the budget starts anew.
-    package var budgetDuration = FieldChange<String>.keep
-    /// Tokens a minute.
-    package var tpmLimit = FieldChange<Int>.keep
-    /// Requests a minute.
-    package var rpmLimit = FieldChange<Int>.keep
+    /// What LiteLLM enforces.
+    package var limits = LimitsChange()
 
     /// Nothing.
     package init() {}
@@ -28,10 +22,7 @@ package struct UserChange: Sendable, Equatable {
             changed.roles = roles.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
         }
         changed.isActive = isActive ?? user.isActive
-        changed.limits.maxBudget = maxBudget.applied(to: user.limits.maxBudget)
-        changed.limits.budgetDuration = budgetDuration.applied(to: user.limits.budgetDuration)
-        changed.limits.tpmLimit = tpmLimit.applied(to: user.limits.tpmLimit)
-        changed.limits.rpmLimit = rpmLimit.applied(to: user.limits.rpmLimit)
+        changed.limits = limits.applied(to: user.limits)
         return changed
     }
 }
@@ -44,6 +35,8 @@ package struct UserFilter: Sendable {
     package var role: Role?
     /// Only active ones, or only others; nil for both.
     package var isActive: Bool?
+    /// Only those of whom LiteLLM is thought of in this way.
+    package var syncStatus: SyncStatus?
     /// Which page.
     package var page = PageRequest()
 
