@@ -1,9 +1,9 @@
 import Foundation
 import Shared
 
-/// Asks a model's endpoint whether it is there and knows the model, as LiteLLM would reach it. The URL is a caller's, so
-/// the connection goes only where the address policy lets it, no redirect is followed, and of the answer nothing but the
-/// names of models is passed on.
+/// Asks a model's endpoint whether it is there and knows the model, as LiteLLM would reach it. The URL is a caller's:
+/// the connection goes only where the address policy lets it, no redirect is followed, and of the answer nothing but
+/// the names of models is passed on.
 struct EndpointProbe: Sendable {
     /// What came of it.
     enum Outcome: String, Sendable {

@@ -2,8 +2,8 @@ import Foundation
 import Logging
 package import Shared
 
-/// Makes LiteLLM's deployment of a model what its specification says, or deletes it there. Goes by what is wanted at the
-/// time it runs and reads back what LiteLLM does.
+/// Makes LiteLLM's deployment of a model what its specification says, or deletes it there. Goes by what is wanted at
+/// the time it runs and reads back what LiteLLM does.
 package struct ModelApply: JobKind {
     /// What it reports.
     package struct Output: Codable, Sendable, Equatable {

@@ -53,7 +53,7 @@ package struct ModelSync: JobKind {
         _ listed: [LiteLLMDeployment], _ context: JobContext, in transaction: PostgresTransaction
     ) async throws -> Output {
         let models = PostgresModelStore()
-        // Before anything else of them is read: whoever creates or deletes one meanwhile was first, or comes after this.
+        // Before anything else of them is read: whoever creates or deletes one meanwhile was first, or comes after.
         _ = try await models.lock(Set(listed.map(\.name)).sorted(), in: transaction)
         let care = try await ModelCare(listed, in: transaction)
         let listing = ModelListing(care.believed)

@@ -155,8 +155,8 @@ package struct ModelAdministration: Sendable {
 
     // MARK: Delete
 
-    /// Wants a model away: nobody can ask for it any more, and a job deletes it in LiteLLM. Asking again puts the job in
-    /// again.
+    /// Wants a model away: nobody can ask for it any more, and a job deletes it in LiteLLM. Asking again puts the job
+    /// in again.
     ///
     /// - Throws: ``ProvisioningError`` `modelNotFound`, `modelConflict`.
     package func delete(

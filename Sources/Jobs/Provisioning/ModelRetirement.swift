@@ -52,8 +52,8 @@ package struct ModelRetirement: Sendable {
             ModelCascade(modelId: modelId, cause: .retirement), options: options, in: transaction)
     }
 
-    /// Takes a planned retirement back because somebody wants it so: the model stays unavailable, subscriptions and keys
-    /// keep it.
+    /// Takes a planned retirement back because somebody wants it so: the model stays unavailable, subscriptions and
+    /// keys keep it.
     ///
     /// - Throws: ``ProvisioningError`` `modelNotFound`, `retirementNotPlanned`, `retirementBegun`.
     package func undo(
