@@ -24,6 +24,10 @@ WAITING = {
     "POST /api/v1/admin/usage/export": "an export",
     "POST /api/v1/admin/models/test": "asks a provider and waits for it",
 }
+# Answers that are as right as a success, and why.
+OTHER_ANSWERS = {
+    "POST /api/v1/admin/schedules/{name}/trigger": {409},  # The job of the tick before still runs.
+}
 
 
 def measure(api, requests, connections):
@@ -55,7 +59,7 @@ def report(operation, results, limit):
     times = sorted(ms for ms, _ in results)
     statuses = collections.Counter(status for _, status in results)
     p50, p95 = (times[math.ceil(part * len(times)) - 1] for part in (0.5, 0.95))
-    holds = p95 < limit and all(status < 400 for status in statuses)
+    holds = p95 < limit and all(status < 400 or status in OTHER_ANSWERS.get(operation, ()) for status in statuses)
     shown = ", ".join(f"{count} × {status}" for status, count in sorted(statuses.items()))
     print(f"{'holds' if holds else 'FAILS'} {len(times):5d} {p50:8.1f} {p95:8.1f} {times[-1]:8.1f}   {operation}   {shown}",
           flush=True)
