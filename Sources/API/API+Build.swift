@@ -14,6 +14,8 @@ struct APIProcess {
     private static let cancellation: Duration = .seconds(5)
     /// Connections that wait to be accepted.
     private static let backlog = 1024
+    /// Endpoints of models that are tried at once.
+    private static let maxTests = 16
 
     let configuration: AppConfiguration
     let logger: Logger
@@ -43,6 +45,11 @@ struct APIProcess {
             settings: HTTPSettings(
                 caFile: configuration.auth.oauth.caFile, userAgent: "litemaas/\(BuildInfo.version)", metrics: false),
             logger: logger)
+        // For administrators who try a model's endpoint.
+        let endpoints = CurlTransport(
+            settings: HTTPSettings(
+                maxConnections: Self.maxTests, maxWaiting: 0,
+                userAgent: "litemaas/\(BuildInfo.version)", metrics: false), logger: logger)
         let dependencies = try APIDependencies(
             settings: APISettings(configuration), database: database, queue: queue, waiters: waiters,
             sealer: configuration.keys.sealer, provisioning: ProvisioningSettings(configuration),
@@ -50,13 +57,13 @@ struct APIProcess {
             tokens: await SessionTokens(
                 secret: configuration.auth.jwtSecret, previous: configuration.auth.previousJWTSecret,
                 lifetime: Int(configuration.auth.jwtLifetime.inSeconds)),
-            registry: registry, logger: logger)
+            endpoints: endpoints, registry: registry, logger: logger)
         let server = application(dependencies)
 
         // The waiters stop first: requests that wait for jobs are answered, and the server has nothing to wait for.
         let cleanup = RateLimitCleanup(database: database, logger: logger)
         let all: [any Service] = [
-            database, transport, listener, fleet, cleanup, dependencies.credentialUse, server, waiters,
+            database, transport, endpoints, listener, fleet, cleanup, dependencies.credentialUse, server, waiters,
         ]
         var group = ServiceGroupConfiguration(
             services: all.map {
@@ -104,6 +111,7 @@ extension APISettings {
         refreshLifetime = configuration.auth.refreshLifetime
         rateLimits = configuration.rateLimits
         trustedProxies = configuration.server.trustedProxies
+        modelTestNetworks = configuration.models.testNetworks
         bootstrapAdmins = Set(configuration.auth.bootstrapAdmins.map { $0.lowercased() })
         defaultLimits = SpendingLimits(
             maxBudget: Decimal(configuration.users.maxBudget), tpmLimit: configuration.users.tpmLimit,

@@ -7,7 +7,10 @@ func allRoutes(_ dependencies: APIDependencies) -> [Route] {
     let groups: [any RouteGroup] = [
         dependencies.system, dependencies.docs, dependencies.health, dependencies.auth, dependencies.authInformation,
         dependencies.sessions, dependencies.serviceTokens, dependencies.permissions, dependencies.keys,
-        dependencies.models, dependencies.users, dependencies.ownUser, dependencies.adminUsers, dependencies.audit,
+        dependencies.keySecrets, dependencies.keyReports, dependencies.adminKeys,
+        dependencies.models, dependencies.modelStatus, dependencies.adminModels, dependencies.subscriptions,
+        dependencies.adminSubscriptions, dependencies.userSubscriptions, dependencies.users, dependencies.ownUser,
+        dependencies.adminUsers, dependencies.audit,
         dependencies.adminSystem, dependencies.usage, dependencies.jobs, dependencies.adminJobs,
         dependencies.adminQueues,
         dependencies.adminLimits, dependencies.adminSchedules, dependencies.adminBreakers, dependencies.adminWorkers,

@@ -20,7 +20,15 @@ struct APIDependencies: Sendable {
     let permissions = PermissionRoutes()
     let authInformation: AuthInformationRoutes
     let keys: KeyRoutes
+    let keySecrets: KeySecretRoutes
+    let keyReports: KeyReportRoutes
+    let adminKeys: AdminKeyRoutes
     let models: ModelRoutes
+    let subscriptions: SubscriptionRoutes
+    let adminSubscriptions: AdminSubscriptionRoutes
+    let userSubscriptions: UserSubscriptionRoutes
+    let modelStatus: ModelStatusRoutes
+    let adminModels: AdminModelRoutes
     let users: UserRoutes
     let ownUser: OwnUserRoutes
     let adminUsers: AdminUserRoutes
@@ -39,12 +47,14 @@ struct APIDependencies: Sendable {
     ///   - queue: prepared; enqueues in `database`.
     ///   - provider: how people sign in.
     ///   - tokens: signs and checks sessions.
+    ///   - endpoints: reaches the endpoints of models that an administrator tests.
     ///   - registry: what `/metrics` shows.
     ///   - metricsFactory: where the counts of requests go.
     init(
         settings: APISettings, database: PostgresClient, queue: JobQueue, waiters: JobWaiters, sealer: Sealer,
         provisioning: ProvisioningSettings, provider: any IdentityProvider, tokens: SessionTokens,
-        registry: PrometheusRegistry, metricsFactory: any MetricsFactory = MetricsSystem.factory, logger: Logger
+        endpoints: any HTTPTransport, registry: PrometheusRegistry,
+        metricsFactory: any MetricsFactory = MetricsSystem.factory, logger: Logger
     ) throws {
         let changes = Changes(database: database, queue: queue, waiters: waiters)
         let users = UserProvisioning(queue: queue)
@@ -74,10 +84,27 @@ struct APIDependencies: Sendable {
         self.sessions = SessionRoutes(
             sessions: sessions, authenticator: authenticator, provider: provider, settings: settings)
         serviceTokens = ServiceTokenRoutes(database: database, changes: changes)
-        keys = KeyRoutes(
-            database: database, sealer: sealer,
-            provisioning: KeyProvisioning(queue: queue, sealer: sealer, settings: provisioning), changes: changes)
+        let keyProvisioning = KeyProvisioning(queue: queue, sealer: sealer, settings: provisioning)
+        keys = KeyRoutes(database: database, sealer: sealer, provisioning: keyProvisioning, changes: changes)
+        keySecrets = KeySecretRoutes(
+            database: database, sealer: sealer, provisioning: keyProvisioning, changes: changes,
+            revealEnabled: provisioning.keepsSecretsForReveal)
+        keyReports = KeyReportRoutes(database: database)
+        adminKeys = AdminKeyRoutes(
+            database: database, provisioning: keyProvisioning, subscriptions: Subscriptions(queue: queue),
+            changes: changes)
         models = ModelRoutes(database: database, catalogue: ModelCatalogue(queue: queue), changes: changes)
+        let rights = Subscriptions(queue: queue)
+        subscriptions = SubscriptionRoutes(database: database, subscriptions: rights, changes: changes)
+        adminSubscriptions = AdminSubscriptionRoutes(
+            database: database, queue: queue, subscriptions: rights, changes: changes)
+        userSubscriptions = UserSubscriptionRoutes(database: database, subscriptions: rights, changes: changes)
+        modelStatus = ModelStatusRoutes(database: database)
+        adminModels = AdminModelRoutes(
+            database: database, queue: queue, sealer: sealer,
+            probe: EndpointProbe(
+                transport: endpoints, policy: AddressPolicy(allowed: settings.modelTestNetworks)),
+            changes: changes)
         let people = UserAdministration(queue: queue)
         self.users = UserRoutes(database: database, administration: people, changes: changes)
         ownUser = OwnUserRoutes(database: database, administration: people, changes: changes)

@@ -25,6 +25,8 @@ struct APISettings: Sendable {
     var rateLimits = RateLimitSettings()
     /// Proxies whose word on where a request comes from is believed.
     var trustedProxies: [IPNetwork] = []
+    /// Addresses that are not public and that a test of a model may connect to.
+    var modelTestNetworks: [IPNetwork] = []
     /// Shown to clients; nothing is converted.
     var currency = Currency()
     /// How long a day's usage counts as fresh, in minutes.

@@ -12,7 +12,7 @@ struct JobEnding: Sendable {
     }
 
     let store: PostgresJobStore
-    let catalog: JobCatalog
+    let enqueuer: JobEnqueuer
     let logger: Logger
 
     /// - Parameters:
@@ -32,8 +32,9 @@ struct JobEnding: Sendable {
             let dependents = try await store.dependents(of: next.job.id, in: transaction)
             if marksObject {
                 let kind = store.names.kindName(next.job.kindId)
-                let end = JobEnd(jobId: next.job.id, state: next.state, error: next.error, by: person)
-                try await catalog.handlers[kind]?.ended(next.job.args, end, transaction)
+                let end = JobEnd(
+                    jobId: next.job.id, state: next.state, error: next.error, by: person, enqueuer: enqueuer)
+                try await enqueuer.catalog.handlers[kind]?.ended(next.job.args, end, transaction)
             }
             try await store.moveOut(
                 next.job, as: next.state, error: next.error, by: person, attempted: next.attempted, in: transaction)

@@ -98,10 +98,6 @@ package struct JobEnd: Sendable {
     /// Who ended it, when a person did.
     package let by: String?
 
-    package init(jobId: Int64, state: JobState, error: JobErrorInfo, by: String?) {
-        self.jobId = jobId
-        self.state = state
-        self.error = error
-        self.by = by
-    }
+    /// Puts in what has to follow, in the same transaction.
+    let enqueuer: JobEnqueuer
 }

@@ -9,6 +9,7 @@ package struct JobQueue: Sendable {
     let store: PostgresJobStore
     let wakeups: JobWakeups
     let ending: JobEnding
+    let enqueuer: JobEnqueuer
     private let inserts: JobInserts
     private let reader: BatchLoader<Int64, JobSnapshot>
     /// An ending locks the job and then its object, the API the object and then its jobs: one of two that meet is
@@ -23,7 +24,8 @@ package struct JobQueue: Sendable {
         self.wakeups = JobWakeups(database: database, store: store, logger: logger)
         self.inserts = JobInserts(database: database, store: store, wakeups: wakeups)
         self.reader = BatchLoader { [store] in try await store.snapshots(jobIds: $0, in: database) }
-        self.ending = JobEnding(store: store, catalog: catalog, logger: logger)
+        self.enqueuer = JobEnqueuer(store: store, catalog: catalog, wakeups: wakeups)
+        self.ending = JobEnding(store: store, enqueuer: enqueuer, logger: logger)
         self.logger = logger
     }
 
@@ -38,16 +40,7 @@ package struct JobQueue: Sendable {
     package func enqueue<Kind: JobKind>(
         _ job: Kind, options: JobOptions = JobOptions(), in transaction: PostgresTransaction
     ) async throws -> EnqueuedJob {
-        let enqueued = try await store.enqueue(try row(job, options), in: transaction)
-        let queueId = try store.names.queueId(Kind.queue)
-        let isRunnable = options.runAt == nil && options.delay == nil
-        let isOrdinary = (options.priority ?? Kind.priority) >= 0
-        let watchers = enqueued.superseded
-        transaction.afterCommit { [wakeups] in
-            if isRunnable { await wakeups.ready(queueId, isNew: isOrdinary) }
-            if !watchers.isEmpty { await wakeups.finished(watchers) }
-        }
-        return enqueued
+        try await enqueuer.enqueue(job, options: options, in: transaction)
     }
 
     /// Puts a job in, in a transaction of its own. Plain jobs of callers at the same moment share one.
@@ -59,12 +52,12 @@ package struct JobQueue: Sendable {
     /// The job as one that needs no care beyond being put in; nil for any other.
     private func plain<Kind: JobKind>(_ job: Kind, _ options: JobOptions) throws -> PostgresJobStore.PlainJob? {
         guard options.isPlain, job.orderKey == nil, job.uniqueKey == nil else { return nil }
-        let handler = try handler(Kind.name)
+        let handler = try enqueuer.handler(Kind.name)
         return PostgresJobStore.PlainJob(
             queueId: try store.names.queueId(handler.queue), kindId: try store.names.kindId(handler.name),
             upstream: handler.upstream?.code ?? 0, priority: Int16(clamping: options.priority ?? Kind.priority),
             maxAttempts: Int16(clamping: options.maxAttempts ?? handler.retry.maxAttempts),
-            requester: options.requester, args: try encode(job))
+            requester: options.requester, args: try enqueuer.encode(job))
     }
 
     /// Puts in many jobs of one kind without keys, in one statement.
@@ -73,10 +66,10 @@ package struct JobQueue: Sendable {
     package func enqueueMany<Kind: JobKind>(
         _ jobs: [Kind], requester: JobRequester = JobRequester(id: nil), in transaction: PostgresTransaction
     ) async throws -> [Int64] {
-        let handler = try handler(Kind.name)
+        let handler = try enqueuer.handler(Kind.name)
         let args = try jobs.map { job in
             precondition(job.orderKey == nil && job.uniqueKey == nil, "jobs with keys are enqueued one by one")
-            return try encode(job)
+            return try enqueuer.encode(job)
         }
         let ids = try await store.enqueueMany(args, of: handler, requester: requester, in: transaction)
         let queueId = try store.names.queueId(Kind.queue)
@@ -285,21 +278,6 @@ package struct JobQueue: Sendable {
     func announce(_ result: JobEnding.Result) async {
         for queueId in result.wake { await wakeups.ready(queueId) }
         if !result.watched.isEmpty { await wakeups.finished(result.watched) }
-    }
-
-    private func row<Kind: JobKind>(_ job: Kind, _ options: JobOptions) throws -> PostgresJobStore.NewJob {
-        PostgresJobStore.NewJob(
-            handler: try handler(Kind.name), args: try encode(job), uniqueKey: job.uniqueKey, orderKey: job.orderKey,
-            priority: options.priority ?? Kind.priority, options: options)
-    }
-
-    private func handler(_ name: String) throws -> JobHandler {
-        guard let handler = catalog.handlers[name] else { throw JobQueueError.unknownKind(name) }
-        return handler
-    }
-
-    private func encode(_ job: some JobKind) throws -> String {
-        String(decoding: try JSON.encoder.encode(job), as: UTF8.self)
     }
 }
 

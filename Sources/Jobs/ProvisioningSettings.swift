@@ -6,10 +6,16 @@ package struct ProvisioningSettings: Sendable {
     package var secretRetention: Duration = .seconds(15 * 60)
     /// How long after the last possible create attempt a revoked key stays blocked before it is deleted in LiteLLM.
     package var deleteGrace: Duration = .seconds(10 * 60)
+    /// How long a secret that was rotated out works on, unless the request says otherwise.
+    package var rotationGrace: Duration = .zero
+    /// Whether keys' secrets are kept, sealed, to be shown again.
+    package var keepsSecretsForReveal = false
     /// Active keys one user may hold.
     package var maxActiveKeysPerUser = 10
     /// The part of the known models that may vanish in one listing before it is doubted; 0...1.
     package var modelShrinkLimit = 0.5
+    /// How long an unavailable model stays in subscriptions and keys.
+    package var modelRetirementGrace: Duration = .seconds(3600)
     /// How long after midnight UTC a day still takes late spend.
     package var usageGrace: Duration = .seconds(2 * 3600)
 
@@ -20,6 +26,9 @@ package struct ProvisioningSettings: Sendable {
     package init(_ configuration: AppConfiguration) {
         secretRetention = configuration.keys.secretRetention
         deleteGrace = configuration.keys.deleteGrace
+        rotationGrace = configuration.keys.rotationGrace
+        keepsSecretsForReveal = configuration.keys.revealEnabled
         maxActiveKeysPerUser = configuration.keys.maxPerUser
+        modelRetirementGrace = configuration.models.retirementGrace
     }
 }

@@ -40,8 +40,17 @@ extension FakeLiteLLM.State {
         case "/team/member_add": addMember(call)
         case "/v2/team/list": teamList(call)
         case "/v2/model/info": modelList(call)
+        case "/v1/model/info": modelInfo(call)
+        case "/model/new": createModel(call)
+        case "/model/delete": deleteModel(call)
+        case _ where call.path.hasPrefix("/model/") && call.path.hasSuffix("/update"): updateModel(call)
         case "/user/daily/activity": dailyActivity(call)
-        default: (404, ["detail": "Not Found"])
+        default:
+            if let hash = call.path.wholeMatch(of: /\/key\/([0-9a-f]+)\/reset_spend/)?.1 {
+                resetSpend(String(hash), call)
+            } else {
+                (404, ["detail": "Not Found"])
+            }
         }
     }
 
@@ -66,9 +75,7 @@ extension FakeLiteLLM.State {
         row["token"] = .string(hash)
         row["key_name"] = .string("sk-...\(secret.suffix(4))")
         row["created_at"] = .string(ISO8601.string(from: Date()))
-        if let seconds = call.text("duration").flatMap({ Int($0.dropLast()) }) {
-            row["expires"] = .string(ISO8601.string(from: Date() + Double(seconds)))
-        }
+        if let expiry = call.text("duration").flatMap(Self.expiry) { row["expires"] = expiry }
         // An upsert that changes nothing when the hash is there, and yet echoes the request.
         if keys[hash] == nil { keys[hash] = row }
         row["key"] = .string(secret)
@@ -106,10 +113,29 @@ extension FakeLiteLLM.State {
 
     private mutating func updateKey(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
         guard let hash = call.text("key"), keys[hash] != nil else { return Self.error(404, "Key not found.") }
-        for (member, value) in call.body where member != "key" {
+        for (member, value) in call.body where !["key", "duration"].contains(member) {
             keys[hash]?[member] = value.isNull ? .none : .some(value)
         }
+        if let duration = call.body["duration"] {
+            keys[hash]?["expires"] = duration.stringValue.flatMap(Self.expiry)
+        }
         return (200, .object(keys[hash] ?? [:]))
+    }
+
+    private static func expiry(after duration: String) -> JSONValue? {
+        Int(duration.dropLast()).map { .string(ISO8601.string(from: Date() + Double($0))) }
+    }
+
+    private mutating func resetSpend(_ hash: String, _ call: FakeLiteLLMCall) -> (Int, JSONValue) {
+        guard let row = keys[hash] else { return Self.error(404, "Key not found.") }
+        keys[hash]?["spend"] = call.body["reset_to"]
+        return (
+            200,
+            [
+                "key_hash": .string(hash), "spend": call.body["reset_to"] ?? 0,
+                "previous_spend": row["spend"] ?? 0,
+            ]
+        )
     }
 
     private mutating func deleteKeys(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
@@ -206,20 +232,7 @@ extension FakeLiteLLM.State {
         return (200, ["teams": .array(rows), "total": .int(rows.count), "page": 1, "total_pages": 1])
     }
 
-    // MARK: Models and usage
-
-    private func modelList(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
-        let page = call.query["page"].flatMap(Int.init) ?? 1
-        let size = call.query["size"].flatMap(Int.init) ?? 50
-        let part = deployments.dropFirst((page - 1) * size).prefix(size)
-        return (
-            200,
-            [
-                "data": .array(Array(part)), "total_count": .int(deployments.count), "current_page": .int(page),
-                "total_pages": .int((deployments.count + size - 1) / size), "size": .int(size),
-            ]
-        )
-    }
+    // MARK: Usage
 
     private func dailyActivity(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
         let page = call.query["page"].flatMap(Int.init) ?? 1
@@ -231,7 +244,7 @@ extension FakeLiteLLM.State {
         return (200, ["results": [pages[page - 1]], "metadata": paging])
     }
 
-    private static func error(
+    static func error(
         _ status: Int, _ message: String, type: String = "internal_server_error"
     ) -> (Int, JSONValue) {
         (

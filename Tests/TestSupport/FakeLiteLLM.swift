@@ -17,6 +17,12 @@ package final class FakeLiteLLM: HTTPTransport {
         package var teams: [String: Row] = [:]
         /// Entries of the model list.
         package var deployments: [JSONValue] = []
+        /// What providers take, by deployment: LiteLLM never shows it.
+        package var providerKeys: [String: String] = [:]
+        /// Whether `/model/delete` leaves the list as it is, as a replica does that has not heard of it.
+        package var listsDeletedModels = false
+        /// Deployments that the database does not have any more.
+        package var deletedDeployments: Set<String> = []
         /// Pages of `/user/daily/activity` by date.
         package var activity: [String: [JSONValue]] = [:]
         /// Whether `/key/generate` ignores the chosen secret, as releases do that do not know the member.

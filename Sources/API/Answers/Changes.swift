@@ -71,9 +71,7 @@ struct Changes: Sendable {
                 {
                 case .answered(let stored): return .repeated(stored)
                 case .otherBody:
-                    throw APIError(
-                        .unprocessableContent, .idempotencyKeyReused,
-                        "This Idempotency-Key was used before with another body; use a new one for a new request.")
+                    throw APIError.idempotencyKeyReused
                 case .first:
                     let change = try await change(transaction)
                     try await answers.store(try storable(change), for: key.scope, in: transaction)
@@ -81,9 +79,7 @@ struct Changes: Sendable {
                 }
             }
         } catch is IdempotencyInProgress {
-            throw APIError.busy(
-                "A request with this Idempotency-Key is still being worked on.",
-                afterSeconds: Int(IdempotencyKey.wait.components.seconds))
+            throw APIError.idempotencyKeyInProgress
         }
     }
 
@@ -94,7 +90,8 @@ struct Changes: Sendable {
         return StoredAnswer(status: status.code, body: try JSONParser.parse(bytes), headers: headers)
     }
 
-    private func answer(_ change: Change, prefer: Prefer, outcome: Outcome) async throws -> Response {
+    /// The answer to a change that was made.
+    func answer(_ change: Change, prefer: Prefer, outcome: Outcome) async throws -> Response {
         guard let job = change.job else {
             return .json(
                 ChangeBody(

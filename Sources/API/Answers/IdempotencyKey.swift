@@ -23,3 +23,19 @@ struct IdempotencyKey: Sendable {
         bodyHash = sha256Hex(body)
     }
 }
+
+extension APIError {
+    /// 422.
+    static var idempotencyKeyReused: APIError {
+        APIError(
+            .unprocessableContent, .idempotencyKeyReused,
+            "This Idempotency-Key was used before with another body; use a new one for a new request.")
+    }
+
+    /// 409 with the time to wait.
+    static var idempotencyKeyInProgress: APIError {
+        .busy(
+            "A request with this Idempotency-Key is still being worked on.",
+            afterSeconds: Int(IdempotencyKey.wait.components.seconds))
+    }
+}

@@ -28,6 +28,7 @@ enum ErrorCode: String, Sendable, CaseIterable {
     case unauthorized = "UNAUTHORIZED"
     case invalidToken = "INVALID_TOKEN"
     case tokenExpired = "TOKEN_EXPIRED"
+    case tokenTooOld = "TOKEN_TOO_OLD"
     case forbidden = "FORBIDDEN"
     case insufficientPermissions = "INSUFFICIENT_PERMISSIONS"
     case notFound = "NOT_FOUND"

@@ -13,6 +13,7 @@ enum ErrorTranslator {
         case let error as HTTPError: http(error.status)
         case is NIOTooManyBytesError: http(.contentTooLarge)
         case let error as ProvisioningError: provisioning(error)
+        case let error as SubscriptionError: subscription(error)
         case let error as JobQueueError: queue(error)
         case let error as AdministrationError: administration(error)
         case let error as JobScheduleError: administration(error.administration)
@@ -34,22 +35,38 @@ enum ErrorTranslator {
 
     private static func provisioning(_ error: ProvisioningError) -> APIError {
         switch error.code {
-        case .keyNotFound, .userNotFound: APIError(.notFound, .notFound, error.message)
+        case .keyNotFound, .userNotFound, .modelNotFound, .retirementNotPlanned:
+            APIError(.notFound, .notFound, error.message)
         case .userInactive: APIError(.forbidden, .forbidden, error.message)
-        case .usernameTaken, .emailTaken, .identityTaken:
+        case .usernameTaken, .emailTaken, .identityTaken, .modelExists:
             APIError(.conflict, .alreadyExists, error.message, details: ErrorDetails(field: error.field))
         case .roleBeyondOwn:
             APIError(
                 .forbidden, .insufficientPermissions, error.message, details: ErrorDetails(field: error.field))
-        case .ownAccount, .lastAdmin:
+        case .keyInactive: APIError(.badRequest, .invalidInput, error.message)
+        case .ownAccount, .lastAdmin, .keyUnfinished, .modelConflict, .retirementBegun:
             APIError(.conflict, .conflict, error.message, details: ErrorDetails(field: error.field))
         case .keyLimitReached:
             APIError(
                 .badRequest, .invalidInput, error.message,
                 details: ErrorDetails(suggestion: "Delete a key that is no longer needed."))
-        case .noModels, .unknownModels, .unavailableModels, .restrictedModels, .teamNotFound, .invalidLimit,
-            .expiryInPast:
+        case .noModels, .unknownModels, .unavailableModels, .notSubscribed, .teamNotFound, .invalidLimit,
+            .expiryInPast, .invalidModel:
             APIError.validation(error.field ?? "body", .invalid, error.message)
+        case .beyondMaximum:
+            APIError.validation(
+                error.violations.map { FieldProblem(field: $0.field, message: $0.message, code: .range) })
+        }
+    }
+
+    private static func subscription(_ error: SubscriptionError) -> APIError {
+        let details = ErrorDetails(field: error.field)
+        return switch error.code {
+        case .notFound, .modelNotFound, .userNotFound, .modelUnavailable:
+            APIError(.notFound, .notFound, error.message, details: details)
+        case .exists: APIError(.conflict, .alreadyExists, error.message, details: details)
+        case .beyondOwner, .own: APIError(.forbidden, .forbidden, error.message, details: details)
+        case .wrongStatus, .invalid: .validation(error.field ?? "body", .invalid, error.message)
         }
     }
 

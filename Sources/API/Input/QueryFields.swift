@@ -72,6 +72,17 @@ struct QueryFields {
         return date
     }
 
+    /// Each once.
+    mutating func uuids(_ name: String, count: Int = 100) -> [UUID] {
+        let texts = strings(name, limit: 36, count: count)
+        let ids = texts.compactMap { UUID(uuidString: $0) }
+        guard ids.count == texts.count else {
+            refuse(name, .format, "must be UUIDs")
+            return []
+        }
+        return Array(Set(ids))
+    }
+
     mutating func strings(_ name: String, limit: Int = 255, count: Int = 100) -> [String] {
         let texts = parameters.all(name).filter { !$0.isEmpty }
         guard texts.count <= count, texts.allSatisfy({ $0.count <= limit }) else {

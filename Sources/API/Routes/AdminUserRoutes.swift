@@ -67,7 +67,8 @@ struct AdminUserRoutes: RouteGroup {
         return .json(
             UserDetailView(
                 user: user, deactivatedAt: try await users.deactivatedAt(id, in: database),
-                keys: try await keys.counts(ofUser: id, in: database)))
+                keys: try await keys.counts(ofUser: id, in: database),
+                subscriptions: try await PostgresSubscriptionStore().counts(ofUser: id, in: database)))
     }
 
     // MARK: Making

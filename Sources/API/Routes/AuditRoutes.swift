@@ -145,7 +145,7 @@ extension QueryFields {
     }
 
     /// A day or a moment; as an end it is included itself.
-    private mutating func moment(_ name: String, isEnd: Bool) -> Date? {
+    mutating func moment(_ name: String, isEnd: Bool) -> Date? {
         guard let text = string(name, limit: 40) else { return nil }
         if let day = UTCDay(text) { return isEnd ? day.end : day.start }
         // Entries are shown to the millisecond.

@@ -1,4 +1,5 @@
 import Foundation
+import HTTPTypes
 import Hummingbird
 import Jobs
 import Shared
@@ -9,15 +10,16 @@ struct KeyRoutes: RouteGroup {
     let sealer: Sealer
     let provisioning: KeyProvisioning
     let changes: Changes
-    private let keys = PostgresAPIKeyStore()
-    private let models = PostgresModelStore()
+    private let visible: VisibleKeys
     private let secrets = PostgresSealedSecretStore()
+    private let subscriptions = PostgresSubscriptionStore()
 
     init(database: PostgresClient, sealer: Sealer, provisioning: KeyProvisioning, changes: Changes) {
         self.database = database
         self.sealer = sealer
         self.provisioning = provisioning
         self.changes = changes
+        visible = VisibleKeys(database: database)
     }
 
     var routes: [Route] {
@@ -25,6 +27,7 @@ struct KeyRoutes: RouteGroup {
             .permitted(.apiKeysRead, .get, "/api/v1/api-keys", list),
             .permitted(.apiKeysWrite, .post, "/api/v1/api-keys", create),
             .permitted(.apiKeysRead, .get, "/api/v1/api-keys/{id}", get),
+            .permitted(.apiKeysWrite, .patch, "/api/v1/api-keys/{id}", update),
             .permitted(.apiKeysDelete, .delete, "/api/v1/api-keys/{id}", delete),
         ]
     }
@@ -37,74 +40,60 @@ struct KeyRoutes: RouteGroup {
         filter.page = query.page()
         filter.isActive = query.bool("isActive")
         filter.modelIds = query.strings("modelIds", count: 20)
+        filter.subscriptionId = query.uuid("subscriptionId")
         let userId = query.uuid("userId")
         try query.check()
         filter.userId = try call.principal.owner(asked: userId, others: .usersRead, programs: .apiKeysRead)
-        let page = try await keys.list(filter, in: database)
-        let known = try await models.find(Set(page.items.flatMap(\.modelIds)).sorted(), in: database)
-        let now = Date()
-        return .json(
-            PagedAnswer(
-                items: page.items.map { KeyView(key: $0, models: known, now: now) }, page: filter.page,
-                total: page.total))
+        return .json(try await visible.page(filter))
     }
 
     private func get(_ call: AuthenticatedCall) async throws -> Response {
         let id = try call.call.uuid("id")
-        let key = try await visible(id, to: call.principal, others: .usersRead, programs: .apiKeysRead)
-        let known = try await models.find(key.modelIds, in: database)
-        return .json(KeyView(key: key, models: known, now: Date(), isDetailed: true))
+        let key = try await visible.find(id, for: call.principal, others: .usersRead, programs: .apiKeysRead)
+        return .json(try await visible.view(of: key, isDetailed: true))
     }
 
-    /// The key, if the caller owns it or may deal with everybody's; else there is none.
-    private func visible(
-        _ id: UUID, to principal: Principal, others permission: Permission, programs: Permission
-    ) async throws -> APIKey {
-        guard let key = try await keys.find(id, in: database), !key.isDeleted,
-            principal.sees(thingsOf: key.userId, others: permission, programs: programs)
-        else {
-            throw APIError.notFound("API key", id: id.text)
-        }
-        return key
-    }
-
-    // MARK: Changing
+    // MARK: Creating
 
     private func create(_ call: AuthenticatedCall) async throws -> Response {
         let body = try await call.call.body()
-        let request = try KeyCreateRequest(body, userId: try call.principal.requireUser().id)
+        let user = try call.principal.requireUser()
+        let subscription = try await legacySubscription(body, of: user)
+        var request = try KeyCreateRequest(body, userId: user.id, model: subscription?.modelId)
+        request.subscriptionId = subscription?.id
+        request.isSelfService = true
+        let wanted = request
         let outcome = Changes.Outcome(
-            status: .created, reload: { job in try await reloaded(job) }, secret: { try await secret(of: $0) })
-        return try await changes.perform(call, body: body.bytes, outcome: outcome) { transaction in
-            let created = try await provisioning.create(request, by: call.actor, in: transaction)
-            let resource = JobResource(type: "api_key", id: created.key.id.text)
-            return Change(
-                resource: KeyView(key: created.key, models: created.models, now: created.key.createdAt),
-                job: JobView(created.job, KeyCreate.self, resource: resource, at: created.key.createdAt),
-                secret: created.secret)
+            status: .created,
+            reload: { job in
+                guard let id = job.resource.flatMap({ UUID(uuidString: $0.id) }) else { return nil }
+                return try await visible.view(id)
+            },
+            secret: { try await secret(of: $0) })
+        var response = try await changes.perform(call, body: body.bytes, outcome: outcome) { transaction in
+            let created = try await provisioning.create(wanted, by: call.actor, in: transaction)
+            return Change(created)
         }
+        if subscription != nil { LegacyKeyBody.warn(&response) }
+        return response
     }
 
-    private func delete(_ call: AuthenticatedCall) async throws -> Response {
-        let id = try call.call.uuid("id")
-        _ = try await visible(id, to: call.principal, others: .usersWrite, programs: .apiKeysDelete)
-        let outcome = Changes.Outcome(reload: { _ in
-            try await keys.find(id, in: database).map { DeletedKeyView(key: $0) }
-        })
-        return try await changes.perform(call, outcome: outcome) { transaction in
-            let (key, job) = try await provisioning.revoke(id, reason: .deleted, by: call.actor, in: transaction)
-            let resource = JobResource(type: "api_key", id: id.text)
-            return Change(
-                resource: DeletedKeyView(key: key),
-                job: job.map { JobView($0, KeyRevoke.self, resource: resource, at: key.updatedAt) })
+    /// The subscription that an older client names in place of models.
+    private func legacySubscription(_ body: JSONBody, of user: User) async throws -> Subscription? {
+        var fields = body.fields
+        guard !fields.has("modelIds"), let id = fields.uuid("subscriptionId") else {
+            try fields.check()
+            return nil
         }
-    }
-
-    private func reloaded(_ job: JobSnapshot) async throws -> KeyView? {
-        guard let id = job.resource.flatMap({ UUID(uuidString: $0.id) }),
-            let key = try await keys.find(id, in: database)
-        else { return nil }
-        return KeyView(key: key, models: try await models.find(key.modelIds, in: database), now: Date())
+        guard let subscription = try await subscriptions.find(id, in: database), subscription.userId == user.id else {
+            throw APIError.notFound("subscription", id: id.text)
+        }
+        guard subscription.status == .active else {
+            throw APIError.validation(
+                "subscriptionId", .invalid,
+                "is of a subscription that is \(subscription.status.rawValue), not active")
+        }
+        return subscription
     }
 
     /// The secret that the first answer showed; nil once it is no longer kept.
@@ -115,39 +104,78 @@ struct KeyRoutes: RouteGroup {
         return try sealer.open(
             sealed, purpose: PostgresSealedSecretStore.Purpose.apiKeyCreate.rawValue, rowId: rowId)
     }
+
+    // MARK: Changing
+
+    private func update(_ call: AuthenticatedCall) async throws -> Response {
+        let id = try call.call.uuid("id")
+        let key = try await visible.find(id, for: call.principal, others: .usersWrite, programs: .apiKeysWrite)
+        let body = try await call.call.body()
+        let change = try body.keyChange()
+        let isOwn = call.principal.user?.id == key.userId
+        return try await changes.change(call, body, change, of: id, isSelfService: isOwn, provisioning, visible)
+    }
+
+    private func delete(_ call: AuthenticatedCall) async throws -> Response {
+        let id = try call.call.uuid("id")
+        _ = try await visible.find(id, for: call.principal, others: .usersWrite, programs: .apiKeysDelete)
+        let keys = PostgresAPIKeyStore()
+        let outcome = Changes.Outcome(reload: { _ in
+            try await keys.find(id, in: database).map { DeletedKeyView(key: $0) }
+        })
+        return try await changes.perform(call, outcome: outcome) { transaction in
+            let (key, job) = try await provisioning.revoke(id, reason: .deleted, by: call.actor, in: transaction)
+            return Change(
+                resource: DeletedKeyView(key: key), job: job.map { JobView($0, KeyRevoke.self, key: key) })
+        }
+    }
 }
 
-extension KeyCreateRequest {
-    private static let amounts = 0.0...9_999_999_999.0
-    private static let counts = 0...Int(Int32.max)
+/// Bodies that name one subscription in place of models, as LiteMaaS had them first.
+enum LegacyKeyBody {
+    private static let guide = "Send modelIds, a list of model names, in place of subscriptionId."
 
-    /// Reads the body of a request for a key. Throws `APIError` 400 with every field that cannot be used.
-    fileprivate init(_ body: JSONBody, userId: UUID) throws(APIError) {
-        var fields = body.fields
-        let modelIds = fields.requiredStrings("modelIds", count: 1...500, length: 1...255)
-        self.init(userId: userId, modelIds: modelIds, name: fields.string("name", length: 1...255))
-        teamId = fields.uuid("teamId")
-        expiresAt = fields.date("expiresAt")
-        limits.spending.maxBudget = fields.amount("maxBudget", in: Self.amounts)
-        limits.spending.budgetDuration = fields.string("budgetDuration", length: 1...20)
-        limits.spending.tpmLimit = fields.int("tpmLimit", in: Self.counts)
-        limits.spending.rpmLimit = fields.int("rpmLimit", in: Self.counts)
-        limits.softBudget = fields.amount("softBudget", in: Self.amounts)
-        limits.maxParallelRequests = fields.int("maxParallelRequests", in: 1...Int(Int32.max))
-        limits.modelMaxBudget = fields.object("modelMaxBudget").map(JSONValue.object)
-        limits.modelRpmLimit = fields.object("modelRpmLimit").map(JSONValue.object)
-        limits.modelTpmLimit = fields.object("modelTpmLimit").map(JSONValue.object)
-        metadata = .object(fields.object("metadata") ?? [:])
-        tags = fields.strings("tags", count: 0...50, length: 1...100) ?? []
-        let allowed = fields.object("permissions") ?? [:]
-        if allowed.contains(where: { $0.value.boolValue == nil }) {
-            fields.refuse("permissions", .type, "must hold only true and false")
+    /// Tells the client that its body is of the past.
+    static func warn(_ response: inout Response) {
+        let headers = [
+            "X-API-Deprecation-Warning": "subscriptionId is deprecated", "X-API-Migration-Guide": guide,
+        ]
+        for (name, value) in headers {
+            if let field = HTTPField.Name(name) { response.headers[field] = value }
         }
-        permissions = .object(allowed)
-        if fields.strings("guardrails", count: 0...50, length: 1...100)?.isEmpty == false {
-            // Ignoring them would leave the key less guarded than its owner thinks.
-            fields.refuse("guardrails", .choice, "cannot be set through this API; leave it out")
+    }
+}
+
+extension Changes {
+    /// Changes a key and answers with the job that brings it to LiteLLM.
+    func change(
+        _ call: AuthenticatedCall, _ body: JSONBody, _ change: APIKeyChange, of id: UUID, isSelfService: Bool,
+        _ provisioning: KeyProvisioning, _ visible: VisibleKeys
+    ) async throws -> Response {
+        let outcome = Outcome(reload: { _ in try await visible.view(id) })
+        return try await perform(call, body: body.bytes, outcome: outcome) { transaction in
+            let (key, job) = try await provisioning.change(
+                id, change, isSelfService: isSelfService, by: call.actor, in: transaction)
+            let models = try await PostgresModelStore().find(key.modelIds, in: transaction)
+            return Change(
+                resource: KeyView(key: key, models: models, now: key.updatedAt),
+                job: job.map { JobView($0, KeyUpdate.self, key: key) })
         }
-        try fields.check()
+    }
+}
+
+extension Change {
+    /// A key that was asked for.
+    init(_ created: CreatedKey) {
+        self.init(
+            resource: KeyView(key: created.key, models: created.models, now: created.key.createdAt),
+            job: JobView(created.job, KeyCreate.self, key: created.key), secret: created.secret)
+    }
+}
+
+extension JobView {
+    /// A job about a key, as it was put in.
+    init<Kind: JobKind>(_ job: EnqueuedJob, _ kind: Kind.Type, key: APIKey) {
+        self.init(job, kind, resource: JobResource(type: "api_key", id: key.id.text), at: key.updatedAt)
     }
 }

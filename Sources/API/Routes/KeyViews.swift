@@ -32,10 +32,12 @@ struct KeyView: ResourceBody, JSONRepresentable {
         json.member("prefix", key.prefix)
         json.member("keyPreview", "\(key.prefix)...")
         json.member("isLiteLLMKey", true)
-        json.member("models", key.modelIds)
+        json.member("keyAlias", key.alias)
+        json.member("subscriptionId", key.subscriptionId)
+        json.member("models", models(of: key))
         let known = Dictionary(models.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         json.name("modelDetails")
-        json.array(key.modelIds) { json, id in
+        json.array(models(of: key)) { json, id in
             json.object { json in
                 json.member("id", id)
                 json.member("name", id)
@@ -48,6 +50,9 @@ struct KeyView: ResourceBody, JSONRepresentable {
         if !key.tags.isEmpty { json.member("tags", key.tags) }
     }
 
+    /// What it can be used for: of a key that was taken away, what it could.
+    private func models(of key: APIKey) -> [String] { key.isActive ? key.grantedModelIds : key.modelIds }
+
     private func writeState(to json: inout JSONWriter) {
         json.member("isActive", key.isUsable(at: now))
         json.member("createdAt", key.createdAt)
@@ -55,6 +60,9 @@ struct KeyView: ResourceBody, JSONRepresentable {
         json.member("expiresAt", key.expiresAt)
         json.member("lastUsedAt", key.lastUsedAt)
         json.member("revokedAt", key.revokedAt)
+        json.member("rotatedAt", key.rotatedAt)
+        let suspended = key.modelIds.filter { !key.grantedModelIds.contains($0) }
+        if key.isActive, !suspended.isEmpty { json.member("suspendedModels", suspended) }
         json.member("syncStatus", key.sync.status.rawValue)
         json.member("syncError", key.sync.error.map { SyncErrorView(error: $0) })
         json.member("lastJobId", key.sync.lastJobId.map { String($0) })
@@ -76,6 +84,7 @@ struct KeyView: ResourceBody, JSONRepresentable {
         json.member("budgetDuration", key.limits.spending.budgetDuration)
         json.member("currentSpend", key.currentSpend)
         json.member("spendTakenAt", key.spendTakenAt)
+        json.member("budgetResetAt", key.budgetResetAt)
         if let budget = key.limits.spending.maxBudget, let spend = key.currentSpend, budget > 0 {
             json.member("budgetUtilization", spend / budget * 100)
         }

@@ -23,6 +23,7 @@ struct ModelRoutes: RouteGroup {
             .openOrIdentified(.get, "/api/v1/models", list),
             .openOrIdentified(.get, "/api/v1/models/{id}", get),
             .permitted(.modelsWrite, .post, "/api/v1/models/sync", sync),
+            .permitted(.modelsWrite, .post, "/api/v1/models/refresh", refresh),
             .permitted(.modelsWrite, .post, "/api/v1/admin/sync/models", sync),
         ]
     }
@@ -36,26 +37,54 @@ struct ModelRoutes: RouteGroup {
         filter.capability = query.string("capability")
         filter.availability = .available
         try query.check()
-        let page = try await models.list(filter, in: database)
+        var page = try await models.list(filter, in: database)
+        var isSample = false
+        if page.total == 0, try await models.isUntouched(in: database) {
+            page = SampleModels.list(filter)
+            isSample = true
+        }
+        let (shown, areSamples) = (page, isSample)
         let showsBackend = showsBackend(to: principal)
         return .json(
             PagedAnswer(
-                items: page.items.map { ModelView(model: $0, showsBackend: showsBackend) }, page: filter.page,
-                total: page.total))
+                items: shown.items.map { ModelView(model: $0, showsBackend: showsBackend, isSample: areSamples) },
+                page: filter.page, total: shown.total))
     }
 
     private func get(_ call: Call, _ principal: Principal?) async throws -> Response {
         let id = try call.parameter("id")
-        guard let model = try await models.find(id, in: database) else {
-            throw APIError.notFound("model", id: id)
+        let showsBackend = showsBackend(to: principal)
+        guard let model = try await models.find(id, in: database), model.deletedAt == nil else {
+            guard let sample = SampleModels.all.first(where: { $0.id == id }),
+                try await models.isUntouched(in: database)
+            else { throw APIError.notFound("model", id: id) }
+            return .json(ModelDetailView(model: sample, deployments: [], showsBackend: showsBackend, isSample: true))
         }
         let deployments = try await models.deployments(of: id, in: database)
+        let managed = showsBackend ? try await PostgresModelSpecStore().find(id, in: database) : nil
         return .json(
-            ModelDetailView(model: model, deployments: deployments, showsBackend: showsBackend(to: principal)))
+            ModelDetailView(model: model, deployments: deployments, showsBackend: showsBackend, managed: managed))
     }
 
     private func showsBackend(to principal: Principal?) -> Bool {
         principal?.may(.adminModels) ?? false
+    }
+
+    /// The sync as older clients ask for it.
+    private func refresh(_ call: AuthenticatedCall) async throws -> Response {
+        let body = try await call.call.body()
+        let outcome = Changes.Outcome(reload: { _ in
+            let counts = try await models.counts(in: database)
+            return ModelRefreshView(count: counts.available, time: counts.syncedAt ?? Date(), isDone: true)
+        })
+        return try await changes.perform(call, body: body.bytes, outcome: outcome) { transaction in
+            let job = try await catalogue.requestSync(action: "MODELS_REFRESH", by: call.actor, in: transaction)
+            let now = Date()
+            return Change(
+                resource: ModelRefreshView(count: try await models.counts(in: transaction).available, time: now),
+                job: JobView(
+                    job, ModelSync.self, resource: JobResource(type: "model_catalogue", id: "all"), at: now))
+        }
     }
 
     private func sync(_ call: AuthenticatedCall) async throws -> Response {
@@ -78,6 +107,19 @@ struct ModelRoutes: RouteGroup {
                 job: JobView(
                     job, ModelSync.self, resource: JobResource(type: "model_catalogue", id: "all"), at: now))
         }
+    }
+}
+
+/// The answer of a refresh: how many models can be used, and since when that is known.
+struct ModelRefreshView: ResourceBody {
+    let count: Int
+    let time: Date
+    var isDone = false
+
+    func writeMembers(to json: inout JSONWriter) {
+        json.member("message", isDone ? "Models refreshed" : "Models will be read from LiteLLM")
+        json.member("modelsCount", count)
+        json.member("refreshedAt", time)
     }
 }
 

@@ -5,6 +5,8 @@ import Shared
 struct ModelView: JSONRepresentable {
     let model: Model
     let showsBackend: Bool
+    /// Made up, to be shown before LiteLLM was ever heard of.
+    var isSample = false
 
     func write(to json: inout JSONWriter) {
         json.object { json in writeMembers(to: &json) }
@@ -33,6 +35,7 @@ struct ModelView: JSONRepresentable {
             }
         }
         json.member("isActive", model.availability == .available)
+        if isSample { json.member("isSample", true) }
         json.member("availability", model.availability.rawValue)
         json.member("restrictedAccess", model.restrictedAccess)
     }
@@ -66,10 +69,13 @@ struct ModelDetailView: JSONRepresentable {
     let model: Model
     let deployments: [ModelDeployment]
     let showsBackend: Bool
+    var isSample = false
+    /// For admins: how far LiteLLM agrees; nil for a model that is not kept here.
+    var managed: ManagedModel?
 
     func write(to json: inout JSONWriter) {
         json.object { json in
-            ModelView(model: model, showsBackend: showsBackend).writeMembers(to: &json)
+            ModelView(model: model, showsBackend: showsBackend, isSample: isSample).writeMembers(to: &json)
             json.member("metadata") { json in writeMetadata(to: &json) }
         }
     }
@@ -87,5 +93,11 @@ struct ModelDetailView: JSONRepresentable {
         json.member("backendModelName", model.model.backendModelName)
         json.member("tpm", model.model.tpm)
         json.member("rpm", model.model.rpm)
+        guard let managed else { return }
+        json.member("isManaged", true)
+        json.member("hasProviderKey", managed.hasKey)
+        json.member("isBeingDeleted", managed.wanted == .absent)
+        json.member("syncStatus", managed.sync.status.rawValue)
+        json.member("syncError", managed.sync.error.map { SyncErrorView(error: $0) })
     }
 }

@@ -61,13 +61,14 @@ struct OwnUserRoutes: RouteGroup {
     private func stats(_ call: AuthenticatedCall) async throws -> Response {
         let user = try call.principal.requireUser()
         let counts = try await keys.counts(ofUser: user.id, in: database)
+        let subscriptions = try await PostgresSubscriptionStore().counts(ofUser: user.id, in: database)
         let usage = try await statistics.usage(ofUser: user.id, in: database)
         return .json(
             Members { json in
                 json.member("subscriptions") { json in
-                    json.member("total", 0)
-                    json.member("active", 0)
-                    json.member("suspended", 0)
+                    json.member("total", subscriptions.total)
+                    json.member("active", subscriptions.active)
+                    json.member("suspended", subscriptions.suspended)
                 }
                 json.member("apiKeys") { json in
                     json.member("total", counts.total)

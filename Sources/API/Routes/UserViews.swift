@@ -35,6 +35,7 @@ struct UserDetailView: JSONRepresentable {
     let user: User
     let deactivatedAt: Date?
     let keys: UserKeyCounts
+    let subscriptions: SubscriptionCounts
 
     func write(to json: inout JSONWriter) {
         json.object { json in
@@ -42,8 +43,8 @@ struct UserDetailView: JSONRepresentable {
             json.member("lastLogin", user.lastLoginAt)
             json.member("updatedAt", user.updatedAt)
             json.member("deactivatedAt", deactivatedAt)
-            json.member("subscriptionsCount", 0)
-            json.member("activeSubscriptionsCount", 0)
+            json.member("subscriptionsCount", subscriptions.total)
+            json.member("activeSubscriptionsCount", subscriptions.active)
             json.member("apiKeysCount", keys.total)
             json.member("activeApiKeysCount", keys.active)
         }

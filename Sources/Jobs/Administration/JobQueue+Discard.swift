@@ -22,7 +22,7 @@ extension JobQueue {
         let error = JobErrorInfo(
             errorClass: letter.error.errorClass, code: letter.error.code,
             message: "\(letter.error.message) Discarded by \(person).")
-        let end = JobEnd(jobId: id, state: .failed, error: error, by: person)
+        let end = JobEnd(jobId: id, state: .failed, error: error, by: person, enqueuer: enqueuer)
         try await catalog.handlers[store.names.kindName(letter.kindId)]?.discarded(letter.args, end, transaction)
         try await store.discard(jobId: id, by: person, in: transaction)
     }

@@ -104,6 +104,8 @@ extension JobContext {
     func addChildren<Kind: JobKind>(
         _ jobs: [Kind], resource: (Kind) -> JobResource? = { _ in nil }, in transaction: PostgresTransaction
     ) async throws {
+        // A family without anybody in it would look as if all of it had ended.
+        guard !jobs.isEmpty else { return }
         let families = PostgresFamilyStore()
         let there = try await families.open(parent: id, in: transaction)
         guard !jobs.contains(where: { $0.orderKey != nil && $0.orderKey == there.orderKey }) else {

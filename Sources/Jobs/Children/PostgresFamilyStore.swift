@@ -149,12 +149,13 @@ struct PostgresFamilyStore: Sendable {
         ).map { try $0.decode(Int64.self) }
     }
 
-    /// Live children that nobody has told to end yet.
+    /// Live children that nobody has told to end yet. Those that protect others go on without their parent.
     func orphans(of parent: Int64, limit: Int, in executor: any PostgresExecutor) async throws -> [Int64] {
         try await executor.query(
             """
-            select id from jobs where parent_id = \(parent) and cancel_requested_at is null
-            order by id limit \(limit)
+            select j.id from jobs j join job_queues q on q.id = j.queue_id
+            where j.parent_id = \(parent) and j.cancel_requested_at is null and not q.protected
+            order by j.id limit \(limit)
             """
         ).map { try $0.decode(Int64.self) }
     }

@@ -1,5 +1,4 @@
 package import Foundation
-import Logging
 package import Shared
 
 /// Deletes a revoked key in LiteLLM, once no create for it can arrive any more: a late one revives a deleted key, but
@@ -37,13 +36,22 @@ package struct KeyDelete: JobKind {
         guard !key.isActive else {
             throw JobFailure.permanent(code: "revoke_not_requested", message: "Nobody revoked this key.")
         }
-        let window = try await keys.createWindow(keyId, in: context.services.database)
-        if let window, let until = window.lateArrivals(grace: context.services.settings.deleteGrace) {
+        let tokens = try await keys.tokens(of: keyId, in: context.services.database)
+        let grace = context.services.settings.deleteGrace
+        if let until = tokens.compactMap({ $0.window.lateArrivals(grace: grace) }).max(),
+            let now = tokens.first?.window.now
+        {
             throw JobSnooze(
-                for: .seconds(until.timeIntervalSince(window.now)), reason: "a create of this key may still arrive")
+                for: .seconds(until.timeIntervalSince(now)), reason: "a create of this key may still arrive")
         }
-        let wasGone = try await remove(key, context)
+        var wasGone = true
+        for token in tokens {
+            let isGone = try await KeyRefusal(token, of: key, context: context).remove()
+            wasGone = wasGone && isGone
+        }
+        let done = wasGone
         try await context.transaction { transaction in
+            for token in tokens { try await keys.markGone(token.hash, in: transaction) }
             try await keys.markDeleted(keyId, in: transaction)
             if key.deletedAt == nil {
                 try await PostgresAuditStore().appendOutcome(
@@ -53,29 +61,7 @@ package struct KeyDelete: JobKind {
                     in: transaction)
             }
         }
-        return Output(keyId: keyId.text, wasGone: wasGone)
-    }
-
-    /// True when there was nothing to delete.
-    private func remove(_ key: APIKey, _ context: JobContext) async throws -> Bool {
-        var wasGone = true
-        for _ in 1...3 {
-            switch try await context.litellm.keyInfo(hash: key.hash)?.status {
-            case .deleted, nil: return wasGone
-            case .blocked: break
-            case .active, .expired:
-                context.logger.error("a revoked key was live in LiteLLM", metadata: ["key_id": "\(key.id.text)"])
-                do {
-                    try await context.litellm.blockKey(hash: key.hash)
-                } catch let error as LiteLLMError where error.code == LiteLLMError.Code.keyNotFound {
-                    continue
-                }
-            }
-            wasGone = false
-            _ = try await context.litellm.deleteKey(hash: key.hash)
-        }
-        throw JobFailure.retryable(
-            code: "not_deleted_yet", message: "LiteLLM was told to delete the key, but still shows it.")
+        return Output(keyId: keyId.text, wasGone: done)
     }
 
     package func ended(_ end: JobEnd, in transaction: PostgresTransaction) async throws {

@@ -38,76 +38,34 @@ package struct KeyRevoke: JobKind {
         guard !key.isActive else {
             throw JobFailure.permanent(code: "revoke_not_requested", message: "Nobody revoked this key.")
         }
-        let state = try await refuse(key, context)
-        return try await finish(key, state, context)
-    }
-
-    /// How LiteLLM was seen to refuse a key.
-    private enum Refusal: String {
-        case blocked
-        case deleted
-        case absent
-    }
-
-    private func refuse(_ key: APIKey, _ context: JobContext) async throws -> Refusal {
-        let keys = PostgresAPIKeyStore()
-        let grace = context.services.settings.deleteGrace
-        // A create that was held up can get in between any two steps; each one wins at most a round.
-        for _ in 1...4 {
-            let found = try await context.litellm.keyInfo(hash: key.hash)
-            switch found?.status {
-            case .blocked: return .blocked
-            case .active, .expired:
-                do {
-                    try await context.litellm.blockKey(hash: key.hash)
-                } catch let error as LiteLLMError where error.code == LiteLLMError.Code.keyNotFound {
-                    // Deleted in between: the next round sees what there is now.
-                }
-            case .deleted, nil:
-                let window = try await keys.createWindow(keyId, in: context.services.database)
-                guard window?.lateArrivals(grace: grace) != nil else { return found == nil ? .absent : .deleted }
-                try await occupy(key, context)
-            }
+        var refusals: [(token: APIKeyToken, state: KeyRefusal.State)] = []
+        for token in try await keys.tokens(of: keyId, in: context.services.database) {
+            let state = try await KeyRefusal(token, of: key, context: context).refuse()
+            refusals.append((token, state))
         }
-        throw JobFailure.retryable(
-            code: "not_refused_yet", message: "LiteLLM was told to refuse the key, but does not say that it does.")
+        return try await finish(key, refusals, context)
     }
 
-    /// Puts a blocked key where a late create would put a live one: it changes nothing that is there.
-    private func occupy(_ key: APIKey, _ context: JobContext) async throws {
+    private func finish(
+        _ key: APIKey, _ refusals: [(token: APIKeyToken, state: KeyRefusal.State)], _ context: JobContext
+    ) async throws -> Output {
+        let keys = PostgresAPIKeyStore()
         let secrets = PostgresSealedSecretStore()
-        guard
-            let sealed = try await secrets.get(.apiKeyCreate, rowId: keyId.text, in: context.services.database)
-        else {
-            throw JobFailure.retryable(
-                code: "secret_gone",
-                message: "A create of this key may still reach LiteLLM, and its secret is no longer kept; waiting.")
-        }
-        let secret = try context.services.sealer.open(
-            sealed, purpose: PostgresSealedSecretStore.Purpose.apiKeyCreate.rawValue, rowId: keyId.text)
-        do {
-            try await context.litellm.generateKey(key.litellmTombstone(intent: context.id), secret: secret)
-        } catch let error as LiteLLMError where error.code == LiteLLMError.Code.aliasExists {
-            // By the late create itself: the next round blocks it.
-        }
-    }
-
-    private func finish(_ key: APIKey, _ state: Refusal, _ context: JobContext) async throws -> Output {
-        let keys = PostgresAPIKeyStore()
-        let settings = context.services.settings
+        let state =
+            refusals.first { $0.state == .blocked }?.state
+            ?? refusals.first { $0.token.role == .current }?.state ?? .absent
         return try await context.transaction { transaction in
             var deletion: EnqueuedJob?
             if state == .blocked {
-                let window = try await keys.createWindow(keyId, in: transaction)
-                var options = JobOptions()
-                options.runAt = window.map { max($0.now, $0.deadline ?? $0.now) + settings.deleteGrace.inSeconds }
-                options.requester = context.requester
-                options.resource = JobResource(type: "api_key", id: keyId.text)
-                deletion = try await context.services.queue.enqueue(
-                    KeyDelete(keyId: keyId), options: options, in: transaction)
+                deletion = try await delete(after: keys.tokens(of: keyId, in: transaction), context, in: transaction)
             }
+            for (token, state) in refusals {
+                if state != .blocked { try await keys.markGone(token.hash, in: transaction) }
+                try await secrets.delete(.apiKeyRotate, rowId: token.hash, in: transaction)
+                try await secrets.delete(.apiKeyReveal, rowId: token.hash, in: transaction)
+            }
+            try await secrets.delete(.apiKeyCreate, rowId: keyId.text, in: transaction)
             try await keys.markRevoked(keyId, isGone: state != .blocked, jobId: context.id, in: transaction)
-            try await PostgresSealedSecretStore().delete(.apiKeyCreate, rowId: keyId.text, in: transaction)
             if key.revokedAt == nil {
                 try await PostgresAuditStore().appendOutcome(
                     AuditEntry(
@@ -117,6 +75,18 @@ package struct KeyRevoke: JobKind {
             }
             return Output(keyId: keyId.text, state: state.rawValue, deletionJobId: deletion?.id)
         }
+    }
+
+    /// Puts the deletion in, for when no create of any secret can arrive any more.
+    private func delete(
+        after tokens: [APIKeyToken], _ context: JobContext, in transaction: PostgresTransaction
+    ) async throws -> EnqueuedJob {
+        let ends = tokens.map { max($0.window.now, $0.window.deadline ?? $0.window.now) }
+        var options = JobOptions()
+        options.runAt = ends.max().map { $0 + context.services.settings.deleteGrace.inSeconds }
+        options.requester = context.requester
+        options.resource = JobResource(type: "api_key", id: keyId.text)
+        return try await context.services.queue.enqueue(KeyDelete(keyId: keyId), options: options, in: transaction)
     }
 
     package func ended(_ end: JobEnd, in transaction: PostgresTransaction) async throws {

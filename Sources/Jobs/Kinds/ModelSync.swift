@@ -43,55 +43,75 @@ package struct ModelSync: JobKind {
     package var uniqueKey: String? { "\(Self.name):\(forceUpdate):\(markUnavailable)" }
 
     package func run(in context: JobContext) async throws -> Output {
+        let listed = try await context.litellm.models()
+        return try await context.transaction { transaction in
+            try await takeOver(listed, context, in: transaction)
+        }
+    }
+
+    private func takeOver(
+        _ listed: [LiteLLMDeployment], _ context: JobContext, in transaction: PostgresTransaction
+    ) async throws -> Output {
         let models = PostgresModelStore()
-        let listing = ModelListing(try await context.litellm.models())
-        let known = try await models.all(in: context.services.database)
+        // Before anything else of them is read: whoever creates or deletes one meanwhile was first, or comes after this.
+        _ = try await models.lock(Set(listed.map(\.name)).sorted(), in: transaction)
+        let care = try await ModelCare(listed, in: transaction)
+        let listing = ModelListing(care.believed)
+        let known = try await models.all(in: transaction)
         guard !listing.names.isEmpty || !known.contains(where: { $0.availability == .available }) else {
             throw JobFailure.retryable(
                 code: "model_list_empty", message: "LiteLLM lists no model at all, which is not believed.")
         }
-        let changes = ModelChanges(from: known, to: listing, forced: forceUpdate)
+        var changes = ModelChanges(from: known, to: listing, forced: forceUpdate)
         let isDoubtful = changes.isDoubtful(limit: context.services.settings.modelShrinkLimit, known: known)
-        var problems = listing.problems
+        var problems = listing.problems + care.problems
         if isDoubtful {
             problems.append(
                 "LiteLLM no longer lists \(changes.missing.count) known models; that many at once are not let go.")
         }
+        // What is wanted is put right, not let go.
+        changes.missing.removeAll(where: care.kept.contains)
         for problem in problems { context.logger.warning("model sync", metadata: ["problem": "\(problem)"]) }
-        let retires = markUnavailable && !isDoubtful
-        return try await context.transaction { [problems] transaction in
-            try await store(
-                listing, changes, problems: problems, retires: retires, isDoubtful: isDoubtful, jobId: context.id,
-                in: transaction)
-        }
-    }
-
-    private func store(
-        _ listing: ModelListing, _ changes: ModelChanges, problems: [String], retires: Bool, isDoubtful: Bool,
-        jobId: Int64, in transaction: PostgresTransaction
-    ) async throws -> Output {
-        let models = PostgresModelStore()
         try await models.upsert(changes.added + changes.updated, in: transaction)
         try await models.markSeen(changes.seen, in: transaction)
         try await models.replaceDeployments(
             listing.deployments, isComplete: !isDoubtful && listing.problems.isEmpty, in: transaction)
+        try await care.putRight(doubtful: isDoubtful, context, in: transaction)
         let gone =
-            retires
+            markUnavailable && !isDoubtful
             ? try await models.countAbsence(of: changes.missing, limit: Self.absences, in: transaction) : []
+        try await follow(gone: gone, back: changes.back, context, in: transaction)
+        return try await note(
+            ModelSyncRecord(
+                jobId: context.id, success: problems.isEmpty, total: listing.names.count, added: changes.added.count,
+                updated: changes.updated.count, unavailable: gone.count, problems: problems),
+            in: transaction)
+    }
+
+    private func follow(
+        gone: [String], back: [String], _ context: JobContext, in transaction: PostgresTransaction
+    ) async throws {
+        let retirement = ModelRetirement(queue: context.services.queue)
         for id in gone {
+            let job = try await retirement.plan(
+                id, after: context.services.settings.modelRetirementGrace, requester: context.requester,
+                in: transaction)
             try await PostgresAuditStore().append(
                 AuditEntry(
                     actor: .system, action: "MODEL_MARKED_UNAVAILABLE", resourceType: "model", resourceId: id,
-                    jobId: jobId),
+                    jobId: context.id, metadata: ["retirementJob": .string(String(job.id))]),
                 in: transaction)
         }
-        let record = ModelSyncRecord(
-            jobId: jobId, success: problems.isEmpty, total: listing.names.count, added: changes.added.count,
-            updated: changes.updated.count, unavailable: gone.count, problems: problems)
-        let finishedAt = try await models.record(record, in: transaction)
+        for id in back {
+            try await retirement.takeBack(id, by: .system, jobId: context.id, in: transaction)
+        }
+    }
+
+    private func note(_ record: ModelSyncRecord, in transaction: PostgresTransaction) async throws -> Output {
+        let finishedAt = try await PostgresModelStore().record(record, in: transaction)
         return Output(
             success: record.success, totalModels: record.total, newModels: record.added,
-            updatedModels: record.updated, unavailableModels: record.unavailable, errors: problems,
+            updatedModels: record.updated, unavailableModels: record.unavailable, errors: record.problems,
             syncedAt: finishedAt)
     }
 

@@ -8,7 +8,7 @@ package struct SecretsPurge: JobKind {
     package struct Output: Codable, Sendable, Equatable {
         /// Past their time.
         package var expired: Int
-        /// Of keys whose create job was discarded or has aged out.
+        /// Of keys whose create job was discarded or has aged out, and of secrets that LiteLLM has let go.
         package var orphaned: Int
         /// Answers of requests with an `Idempotency-Key`, past their day.
         package var answers: Int
@@ -34,11 +34,15 @@ package struct SecretsPurge: JobKind {
             try await PostgresOrphanSecretStore().purge(
                 olderThan: .seconds(3600), limit: limit, in: context.services.database)
         }
+        let tokens = try await all { limit in
+            try await PostgresOrphanSecretStore().purgeTokens(
+                olderThan: .seconds(3600), limit: limit, in: context.services.database)
+        }
         let answers = try await all { limit in
             try await PostgresIdempotencyStore().purge(
                 olderThan: Self.answersKept, limit: limit, in: context.services.database)
         }
-        return Output(expired: expired, orphaned: orphaned, answers: answers)
+        return Output(expired: expired, orphaned: orphaned + tokens, answers: answers)
     }
 
     private func all(_ purge: (_ limit: Int) async throws -> Int) async throws -> Int {

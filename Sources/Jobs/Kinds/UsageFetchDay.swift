@@ -27,6 +27,9 @@ package struct UsageFetchDay: JobKind {
     package static let timeout: Duration = .seconds(600)
     package static let isProbeSafe = true
 
+    /// Subscriptions whose use is written in one transaction.
+    private static let accountsAtOnce = 200
+
     /// The day, in UTC.
     package let date: UTCDay
 
@@ -53,9 +56,22 @@ package struct UsageFetchDay: JobKind {
         _ = try await context.transaction { transaction in
             try await usage.replace(day, jobId: context.id, in: transaction)
         }
+        try await heedQuotas(context)
         return Output(
             date: date, entries: day.entries.count, requests: day.totals.requests,
             totalTokens: day.totals.totalTokens, spend: "\(day.totals.spend)", isComplete: day.isComplete,
             fetchedAt: fetchedAt)
+    }
+    /// Takes what the day's people have used this month over into their subscriptions. Later than the day itself: an
+    /// attempt that dies in between is followed by one that finds the same figures.
+    private func heedQuotas(_ context: JobContext) async throws {
+        let uses = try await PostgresSubscriptionStore().uses(on: date, in: context.services.database)
+        let accounts = SubscriptionUsage(queue: context.services.queue)
+        for start in stride(from: 0, to: uses.count, by: Self.accountsAtOnce) {
+            let part = Array(uses[start..<min(start + Self.accountsAtOnce, uses.count)])
+            try await context.transaction { transaction in
+                _ = try await accounts.account(part, jobId: context.id, in: transaction)
+            }
+        }
     }
 }

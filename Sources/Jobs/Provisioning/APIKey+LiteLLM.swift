@@ -60,7 +60,8 @@ extension APIKey {
     ///
     /// - Throws: ``JobFailure`` when the row cannot be expressed there.
     func litellmSpec(intent jobId: Int64, now: Date) throws(JobFailure) -> LiteLLMKeySpec {
-        guard let models = LiteLLMModelNames(modelIds) else {
+        // One that is blocked may name models that its owner may not use: LiteLLM takes no models for all of them.
+        guard let models = LiteLLMModelNames(grantedModelIds) ?? LiteLLMModelNames(modelIds) else {
             throw .permanent(code: "no_models", message: "The key has no model left, and LiteLLM takes none for all.")
         }
         guard let budgets = limits.litellmModelBudgets, let rpm = APIKeyLimits.counts(limits.modelRpmLimit),
@@ -131,7 +132,7 @@ extension APIKey {
         check("alias", key.alias == alias)
         check("userId", key.userId == userId.text)
         check("teamId", key.teamId == teamId?.text)
-        check("models", Set(key.models) == Set(modelIds))
+        check("models", grantedModelIds.isEmpty || Set(key.models) == Set(grantedModelIds))
         check("maxBudget", key.maxBudget == limits.spending.maxBudget)
         check("budgetDuration", key.budgetDuration == limits.spending.budgetDuration.flatMap(BudgetDuration.litellm))
         check("tpmLimit", key.tpmLimit == limits.spending.tpmLimit)
@@ -146,6 +147,35 @@ extension APIKey {
     private func isSameExpiry(_ other: Date?) -> Bool {
         guard let expiresAt, let other else { return expiresAt == nil && other == nil }
         return abs(expiresAt.timeIntervalSince(other)) <= Self.expiryTolerance
+    }
+
+    /// What makes LiteLLM's key all that this row wants.
+    func litellmChange(of key: LiteLLMKey, from spec: LiteLLMKeySpec) -> LiteLLMKeyChange {
+        var change = LiteLLMKeyChange()
+        // Some releases refuse a key's own alias.
+        if key.alias != spec.alias { change.alias = spec.alias }
+        if !grantedModelIds.isEmpty { change.models = spec.models }
+        // Metadata is replaced as a whole, and LiteLLM keeps the limits by model in there.
+        change.marker = spec.marker
+        change.modelRpmLimit = .set(spec.modelRpmLimit)
+        change.modelTpmLimit = .set(spec.modelTpmLimit)
+        change.userId = spec.userId
+        if key.teamId != spec.teamId { change.teamId = FieldChange(desired: spec.teamId) }
+        change.maxBudget = FieldChange(desired: spec.maxBudget)
+        if key.softBudget != spec.softBudget { change.softBudget = FieldChange(desired: spec.softBudget) }
+        // Sent again, it would begin a new period.
+        if key.budgetDuration != spec.budgetDuration {
+            change.budgetDuration = FieldChange(desired: spec.budgetDuration)
+        }
+        change.tpmLimit = FieldChange(desired: spec.tpmLimit)
+        change.rpmLimit = FieldChange(desired: spec.rpmLimit)
+        change.maxParallelRequests = FieldChange(desired: spec.maxParallelRequests)
+        let budgets = key.modelMaxBudget?.objectValue ?? [:]
+        if !spec.modelMaxBudget.isEmpty || !budgets.isEmpty { change.modelMaxBudget = .set(spec.modelMaxBudget) }
+        if let permissions = spec.permissions { change.permissions = .set(permissions) }
+        // LiteLLM counts the time left from when it gets the request.
+        if !isSameExpiry(key.expires) { change.duration = FieldChange(desired: spec.duration) }
+        return change
     }
 
     /// What sets these fields right. Metadata stays: it holds LiteLLM's own limits by model too.

@@ -27,12 +27,19 @@ extension JobEnd {
     func audit(
         _ action: String, about resourceType: String, _ id: UUID, in transaction: PostgresTransaction
     ) async throws {
+        try await audit(action, about: resourceType, id.text, in: transaction)
+    }
+
+    /// The same for what is not named by a UUID.
+    func audit(
+        _ action: String, about resourceType: String, _ id: String, in transaction: PostgresTransaction
+    ) async throws {
         let requester = try await PostgresJobStore().requester(ofLive: jobId, in: transaction)
         var metadata: [String: JSONValue] = ["state": .string(state.rawValue), "code": .string(error.code)]
         if let by { metadata["endedBy"] = .string(by) }
         try await PostgresAuditStore().appendOutcome(
             AuditEntry(
-                actor: requester.auditActor, action: action, resourceType: resourceType, resourceId: id.text,
+                actor: requester.auditActor, action: action, resourceType: resourceType, resourceId: id,
                 jobId: jobId, success: false, errorMessage: error.message, metadata: .object(metadata)),
             in: transaction)
     }

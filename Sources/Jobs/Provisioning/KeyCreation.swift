@@ -2,8 +2,8 @@ import Foundation
 import Logging
 import Shared
 
-/// The steps of one attempt to bring a key into LiteLLM. Every step may be the last one before a crash, so each
-/// attempt begins by finding out what earlier ones achieved.
+/// The steps of one attempt to bring a secret of a key into LiteLLM: its first one, or one that is rotated in. Every
+/// step may be the last one before a crash, so each attempt begins by finding out what earlier ones achieved.
 struct KeyCreation: Sendable {
     /// How an attempt ended well.
     enum Result: Sendable {
@@ -13,16 +13,24 @@ struct KeyCreation: Sendable {
         case superseded
     }
 
+    /// As LiteLLM is to know it by this secret.
     let key: APIKey
     let context: JobContext
+    /// Nil for a key's first secret.
+    private let rotation: KeyRotation?
     private let keys = PostgresAPIKeyStore()
     private let secrets = PostgresSealedSecretStore()
     private let audit = PostgresAuditStore()
 
-    init(key: APIKey, context: JobContext) {
+    /// - Parameter rotation: how the secret is rotated in; nil for a key's first one.
+    init(key: APIKey, rotation: KeyRotation? = nil, context: JobContext) {
         self.key = key
+        self.rotation = rotation
         self.context = context
     }
+
+    private var purpose: PostgresSealedSecretStore.Purpose { rotation == nil ? .apiKeyCreate : .apiKeyRotate }
+    private var secretRow: String { rotation == nil ? key.id.text : key.hash }
 
     /// Creates the key unless an earlier attempt did, verifies it and notes that.
     func run() async throws -> Result {
@@ -39,17 +47,15 @@ struct KeyCreation: Sendable {
 
     /// Verifies a key that is there and notes it.
     func settle(_ found: LiteLLMKey) async throws -> Result {
-        var isHeld = false
-        if found.status == .blocked {
-            guard let now = try await keys.standing(key.id, in: context.services.database), now.isActive else {
-                return .superseded
-            }
-            // Made so, because the owner was deactivated then; `key.access` sees to what they are now.
-            isHeld = now.blockedAt != nil || !now.ownerIsActive
+        guard let now = try await keys.standing(key.id, in: context.services.database), now.isActive else {
+            return .superseded
         }
-        try await verify(found, isHeld: isHeld)
+        // Made blocked, as there was a reason then; `key.access` sees to what is wanted now.
+        let isHeld = found.status == .blocked && (now.blockedAt != nil || now.isHeld)
+        let key = key.granted(now.grantedModelIds)
+        try await verify(key, found, isHeld: isHeld)
         let warnings = key.warnings(about: found)
-        try await finish(warnings, isHeld: isHeld)
+        guard try await finish(warnings, isHeld: isHeld) else { return .superseded }
         return .verified(warnings: warnings)
     }
 
@@ -70,16 +76,20 @@ struct KeyCreation: Sendable {
     private func send(_ secret: Secret, withModelBudgets: Bool) async throws -> Bool {
         // Committed before the request leaves: a revocation that comes later knows that a create may be under way.
         let limit = context.litellm.callTimeLimit
-        let begun = try await context.transaction { transaction in
-            let now = try await keys.beginCreate(key.id, within: limit, in: transaction)
-            let isHeld = try await keys.standing(key.id, in: transaction)?.ownerIsActive == false
+        let begun = try await context.transaction { transaction -> (now: Date, standing: APIKeyStanding)? in
+            let now =
+                rotation == nil
+                ? try await keys.beginCreate(key.id, within: limit, in: transaction)
+                : try await keys.beginRotation(key.hash, within: limit, in: transaction)
+            guard let now, let standing = try await keys.standing(key.id, in: transaction) else { return nil }
             // It is refused from its beginning: whoever finds it blocked later knows why.
-            if isHeld, now != nil { try await context.noteBlocked(key.id, true, in: transaction) }
-            return (now: now, isHeld: isHeld)
+            if standing.isHeld { try await context.noteBlocked(key.id, true, in: transaction) }
+            return (now, standing)
         }
-        guard let now = begun.now else { return false }
-        var spec = try key.litellmSpec(intent: context.id, now: now)
-        if begun.isHeld { spec.blocked = true }
+        guard let begun else { return false }
+        var spec = try key.granted(begun.standing.grantedModelIds).litellmSpec(intent: context.id, now: begun.now)
+        if begun.standing.isHeld { spec.blocked = true }
+        spec.spend = rotation?.spend
         if !withModelBudgets { spec.modelMaxBudget = [:] }
         do {
             try await context.litellm.generateKey(spec, secret: secret)
@@ -96,14 +106,13 @@ struct KeyCreation: Sendable {
     }
 
     private func unsealed() async throws -> Secret {
-        let rowId = key.id.text
-        guard let sealed = try await secrets.get(.apiKeyCreate, rowId: rowId, in: context.services.database) else {
+        guard let sealed = try await secrets.get(purpose, rowId: secretRow, in: context.services.database) else {
             throw JobFailure.permanent(
                 code: "secret_gone", message: "The key's secret is no longer kept, so it cannot be created; rotate it.")
         }
         do {
             return try context.services.sealer.open(
-                sealed, purpose: PostgresSealedSecretStore.Purpose.apiKeyCreate.rawValue, rowId: rowId)
+                sealed, purpose: purpose.rawValue, rowId: secretRow)
         } catch {
             throw JobFailure.permanent(code: "secret_\(error.code.rawValue)", message: error.message)
         }
@@ -136,7 +145,8 @@ struct KeyCreation: Sendable {
 
     /// No attempt follows that would look: one delayed job finds out what became of the request.
     private func verifyLaterIfLast() async throws {
-        guard context.attempt >= context.maxAttempts || Task.isCancelled else { return }
+        // A rotation that ends without success takes care of its secret itself.
+        guard rotation == nil, context.attempt >= context.maxAttempts || Task.isCancelled else { return }
         var options = JobOptions()
         options.delay = context.services.settings.deleteGrace
         options.requester = context.requester
@@ -153,14 +163,16 @@ struct KeyCreation: Sendable {
     // MARK: Verify
 
     /// Compares LiteLLM's key with the row, sets it right once and compares again.
-    private func verify(_ found: LiteLLMKey, isHeld: Bool) async throws {
+    private func verify(_ key: APIKey, _ found: LiteLLMKey, isHeld: Bool) async throws {
         try check(found, isHeld: isHeld)
         let differences = key.differences(from: found)
         guard !differences.isEmpty else { return }
         context.logger.warning("LiteLLM's key differs", metadata: ["fields": "\(differences.joined(separator: ","))"])
-        guard let now = try await keys.createWindow(key.id, in: context.services.database)?.now else {
-            throw JobFailure.rowMissing("API key")
+        let now = try await context.transaction { transaction in
+            try await context.expectLateCalls(key.id, in: transaction)
+            return try await keys.createWindow(key.id, in: transaction)?.now
         }
+        guard let now else { throw JobFailure.rowMissing("API key") }
         let spec = try key.litellmSpec(intent: context.id, now: now)
         try await context.litellm.updateKey(hash: key.hash, key.litellmChange(of: differences, from: spec))
         guard let again = try await context.litellm.keyInfo(hash: key.hash) else {
@@ -189,23 +201,37 @@ struct KeyCreation: Sendable {
         }
     }
 
-    /// Notes that LiteLLM has the key; its secret is kept a little longer for a repeated answer.
-    private func finish(_ warnings: [APIKeyWarning], isHeld: Bool) async throws {
+    /// Notes that LiteLLM has the key; its secret is kept a little longer for a repeated answer. False when a secret
+    /// that was to be rotated in is not wanted any more.
+    private func finish(_ warnings: [APIKeyWarning], isHeld: Bool) async throws -> Bool {
         let retention = context.services.settings.secretRetention
-        try await context.transaction { transaction in
+        return try await context.transaction { transaction in
+            _ = try await keys.lock(key.id, in: transaction)
+            if let rotation {
+                guard try await rotation.swap(to: key, context, in: transaction) else { return false }
+            }
             try await keys.markSynced(
                 key.id, version: key.sync.versionWanted, warnings: warnings, jobId: context.id, in: transaction)
-            try await secrets.deleteLater(.apiKeyCreate, rowId: key.id.text, after: retention, in: transaction)
+            try await secrets.deleteLater(purpose, rowId: secretRow, after: retention, in: transaction)
             try await audit.appendOutcome(
                 AuditEntry(
-                    actor: context.auditActor, action: "API_KEY_PROVISIONED", resourceType: "api_key",
-                    resourceId: key.id.text, newValues: ["version": .int(Int(key.sync.versionWanted))],
+                    actor: context.auditActor, action: rotation == nil ? "API_KEY_PROVISIONED" : "API_KEY_ROTATED",
+                    resourceType: "api_key", resourceId: key.id.text,
+                    newValues: ["version": .int(Int(key.sync.versionWanted)), "keyPrefix": .string(key.prefix)],
                     jobId: context.id),
                 in: transaction)
             let standing = try await keys.standing(key.id, in: transaction)
-            if isHeld || standing?.ownerIsActive == false {
-                try await context.ensureAccess(key.id, in: transaction)
-            }
+            if isHeld || standing?.isHeld == true { try await context.ensureAccess(key.id, in: transaction) }
+            return true
         }
+    }
+}
+
+extension APIKey {
+    /// The key with what its owner may use now.
+    func granted(_ modelIds: [String]) -> APIKey {
+        var key = self
+        key.grantedModelIds = modelIds
+        return key
     }
 }

@@ -27,7 +27,7 @@ package struct KeyGrants: Sendable {
         of userIds: [UUID], modelId: String, requester: JobRequester, in transaction: PostgresTransaction
     ) async throws -> [KeyJob] {
         try await enqueue(
-            keys.lockLive(ofUsers: userIds, modelId: modelId, in: transaction), requester, in: transaction)
+            keys.expectGrants(ofUsers: userIds, modelId: modelId, in: transaction), requester, in: transaction)
     }
 
     /// For the transaction that has deactivated a user or taken them back: each of their live keys is to be refused,
@@ -47,6 +47,7 @@ package struct KeyGrants: Sendable {
             options.requester = requester
             options.resource = JobResource(type: "api_key", id: keyId.text)
             let job = try await queue.enqueue(KeyAccess(keyId: keyId), options: options, in: transaction)
+            try await keys.expectAccess(keyId, by: job.id, in: transaction)
             jobs.append(KeyJob(keyId: keyId, job: job))
         }
         return jobs
@@ -60,7 +61,7 @@ extension JobContext {
     func refreshGrants(
         of userIds: [UUID], modelId: String, in transaction: PostgresTransaction
     ) async throws -> [UUID] {
-        let keyIds = try await PostgresAPIKeyStore().lockLive(ofUsers: userIds, modelId: modelId, in: transaction)
+        let keyIds = try await PostgresAPIKeyStore().expectGrants(ofUsers: userIds, modelId: modelId, in: transaction)
         try await addChildren(
             keyIds.map { KeyAccess(keyId: $0) }, resource: { JobResource(type: "api_key", id: $0.keyId.text) },
             in: transaction)

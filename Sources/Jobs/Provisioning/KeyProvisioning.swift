@@ -21,6 +21,10 @@ package struct KeyCreateRequest: Sendable {
     package var tags: [String] = []
     /// Booleans such as `allowChatCompletions`.
     package var permissions: JSONValue = [:]
+    /// The subscription that it is asked for by, as older clients do.
+    package var subscriptionId: UUID?
+    /// Whether people make it for themselves, and so within what administrators have set for that.
+    package var isSelfService = false
 
     /// A key without limits in the default team.
     package init(userId: UUID, modelIds: [String], name: String? = nil) {
@@ -44,18 +48,18 @@ package struct CreatedKey: Sendable {
 
 /// What the API asks for concerning keys: the row, the sealed secret, the job and the audit row in one transaction.
 package struct KeyProvisioning: Sendable {
-    private let queue: JobQueue
-    private let sealer: Sealer
-    private let settings: ProvisioningSettings
-    private let now: @Sendable () -> Date
+    let queue: JobQueue
+    let sealer: Sealer
+    let settings: ProvisioningSettings
+    let now: @Sendable () -> Date
     private let userProvisioning: UserProvisioning
     private let teamProvisioning: TeamProvisioning
-    private let keys = PostgresAPIKeyStore()
-    private let users = PostgresUserStore()
+    let keys = PostgresAPIKeyStore()
+    let users = PostgresUserStore()
     private let teams = PostgresTeamStore()
-    private let models = PostgresModelStore()
-    private let secrets = PostgresSealedSecretStore()
-    private let audit = PostgresAuditStore()
+    let models = PostgresModelStore()
+    let secrets = PostgresSealedSecretStore()
+    let audit = PostgresAuditStore()
 
     /// Uses what the process was started with; `now` is a parameter for tests.
     package init(
@@ -77,26 +81,27 @@ package struct KeyProvisioning: Sendable {
     ///
     /// - Throws: ``ProvisioningError`` when the request is refused; `SealerError`; `PostgresError`.
     package func create(
-        _ request: KeyCreateRequest, by actor: AuditActor, in transaction: PostgresTransaction
+        _ request: KeyCreateRequest, action: String = "API_KEY_CREATE", by actor: AuditActor,
+        in transaction: PostgresTransaction
     ) async throws -> CreatedKey {
         let modelIds = Array(Set(request.modelIds)).sorted()
+        let request = request.isSelfService ? try await filled(request, in: transaction) : request
         try validate(request, modelIds)
         let teamId = request.teamId ?? Team.defaultId
         // The lock on the user comes first: two requests at once cannot both take the last free place.
         let answers = try await transaction.pipeline([
             users.lockQuery(request.userId), keys.usableCountQuery(ofUser: request.userId), models.findQuery(modelIds),
-            teams.findQuery(teamId, ofUser: request.userId),
+            teams.findQuery(teamId, ofUser: request.userId), keys.grantedQuery(modelIds, to: request.userId),
         ])
         guard let user = try answers[0].first.map(PostgresUserStore.user) else {
             throw ProvisioningError(.userNotFound, "There is no such user.", field: "userId")
         }
         guard user.isActive else { throw ProvisioningError(.userInactive, "The user is deactivated.", field: "userId") }
         guard try PostgresAPIKeyStore.count(answers[1]) < settings.maxActiveKeysPerUser else {
-            throw ProvisioningError(
-                .keyLimitReached, "A user may have at most \(settings.maxActiveKeysPerUser) active API keys.")
+            throw keyLimitReached
         }
         let known = try answers[2].map(PostgresModelStore.model)
-        try check(models: known, asked: modelIds)
+        try check(models: known, asked: modelIds, granted: answers[4].map { try $0.decode(String.self) })
         guard let team = try answers[3].first.map(PostgresTeamStore.team) else {
             throw ProvisioningError(.teamNotFound, "There is no such team, or the user is not in it.", field: "teamId")
         }
@@ -113,14 +118,15 @@ package struct KeyProvisioning: Sendable {
             id: id, userId: user.id, teamId: team.id, name: request.name, hash: minted.hash, prefix: minted.prefix,
             alias: APIKeyAlias.make(name: request.name, id: id), modelIds: modelIds, metadata: request.metadata,
             tags: request.tags, permissions: request.permissions, limits: request.limits,
-            expiresAt: request.expiresAt, jobId: job.id)
+            expiresAt: request.expiresAt, subscriptionId: request.subscriptionId, jobId: job.id)
         let sealed = try sealer.seal(
             minted.secret, purpose: PostgresSealedSecretStore.Purpose.apiKeyCreate.rawValue, rowId: id.text)
+        try await keepForReveal(minted, in: transaction)
         let stored = try await transaction.pipeline([
             keys.insertQuery(new), secrets.putQuery(sealed, for: .apiKeyCreate, rowId: id.text),
             audit.appendQuery(
                 AuditEntry(
-                    actor: actor, action: "API_KEY_CREATE", resourceType: "api_key", resourceId: id.text,
+                    actor: actor, action: action, resourceType: "api_key", resourceId: id.text,
                     newValues: Self.audited(new), jobId: job.id)),
         ])
         return CreatedKey(
@@ -146,7 +152,7 @@ package struct KeyProvisioning: Sendable {
         try request.limits.validate()
     }
 
-    private func check(models: [Model], asked: [String]) throws(ProvisioningError) {
+    func check(models: [Model], asked: [String], granted: [String]) throws(ProvisioningError) {
         let unknown = Set(asked).subtracting(models.map(\.id)).sorted()
         guard unknown.isEmpty else {
             throw ProvisioningError(
@@ -159,11 +165,12 @@ package struct KeyProvisioning: Sendable {
                 .unavailableModels, "No longer available: \(gone.joined(separator: ", ")).", field: "modelIds",
                 values: gone)
         }
-        let restricted = models.filter(\.restrictedAccess).map(\.id)
-        guard restricted.isEmpty else {
+        let missing = Set(asked).subtracting(granted).sorted()
+        guard missing.isEmpty else {
             throw ProvisioningError(
-                .restrictedModels, "These models need an approval: \(restricted.joined(separator: ", ")).",
-                field: "modelIds", values: restricted)
+                .notSubscribed,
+                "There is no active subscription for \(missing.joined(separator: ", ")); subscribe first.",
+                field: "modelIds", values: missing)
         }
     }
 
@@ -182,7 +189,7 @@ package struct KeyProvisioning: Sendable {
     ///
     /// - Throws: ``ProvisioningError`` `keyNotFound`.
     package func revoke(
-        _ id: UUID, reason: RevokeReason, by actor: AuditActor, in transaction: PostgresTransaction
+        _ id: UUID, reason: RevokeReason, note: String? = nil, by actor: AuditActor, in transaction: PostgresTransaction
     ) async throws -> (key: APIKey, job: EnqueuedJob?) {
         guard let key = try await keys.lock(id, in: transaction) else {
             throw ProvisioningError(.keyNotFound, "There is no such API key.")
@@ -206,7 +213,8 @@ package struct KeyProvisioning: Sendable {
                 AuditEntry(
                     actor: actor, action: reason == .deleted ? "API_KEY_DELETE" : "API_KEY_REVOKE",
                     resourceType: "api_key", resourceId: id.text, oldValues: ["isActive": .bool(key.isActive)],
-                    newValues: ["isActive": false], jobId: job?.id),
+                    newValues: ["isActive": false], jobId: job?.id,
+                    metadata: note.map { ["reason": .string($0)] } ?? [:]),
                 in: transaction)
         }
         guard let stored = try await keys.find(id, in: transaction) else { throw JobFailure.rowMissing("API key") }

@@ -15,9 +15,10 @@ package struct ModelCatalogue: Sendable {
     /// - Parameters:
     ///   - forceUpdate: writes every model anew, changed or not.
     ///   - markUnavailable: lets models go that LiteLLM no longer lists.
+    ///   - action: how the audit log names it.
     package func requestSync(
-        forceUpdate: Bool = false, markUnavailable: Bool = true, by actor: AuditActor,
-        in transaction: PostgresTransaction
+        forceUpdate: Bool = false, markUnavailable: Bool = true, action: String = "MODELS_SYNC",
+        by actor: AuditActor, in transaction: PostgresTransaction
     ) async throws -> EnqueuedJob {
         var options = JobOptions()
         options.requester = actor.requester
@@ -26,7 +27,7 @@ package struct ModelCatalogue: Sendable {
             ModelSync(forceUpdate: forceUpdate, markUnavailable: markUnavailable), options: options, in: transaction)
         try await audit.append(
             AuditEntry(
-                actor: actor, action: "MODELS_SYNC", resourceType: "model_catalogue", resourceId: nil,
+                actor: actor, action: action, resourceType: "model_catalogue", resourceId: nil,
                 newValues: ["forceUpdate": .bool(forceUpdate), "markUnavailable": .bool(markUnavailable)],
                 jobId: job.id),
             in: transaction)

@@ -95,6 +95,8 @@ struct ModelChanges: Sendable {
     var added: [ModelDescription] = []
     /// Known, but described differently or thought unavailable.
     var updated: [ModelDescription] = []
+    /// Those of them that were unavailable.
+    var back: [String] = []
     /// Known and listed.
     var seen: [String] = []
     /// Known as available, or on the way out, and not listed.
@@ -110,6 +112,7 @@ struct ModelChanges: Sendable {
             if forced || old.model != model || old.availability == .unavailable {
                 updated.append(model)
             }
+            if old.availability == .unavailable { back.append(model.id) }
         }
         seen = known.map(\.id).filter(listing.names.contains)
         missing = known.filter { $0.availability == .available && !listing.names.contains($0.id) }.map(\.id)

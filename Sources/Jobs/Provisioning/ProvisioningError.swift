@@ -1,3 +1,5 @@
+package import Shared
+
 /// Why an intent was refused before anything was stored. Safe to show to whoever asked.
 package struct ProvisioningError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The kinds of refusal.
@@ -14,16 +16,34 @@ package struct ProvisioningError: Error, Sendable, Equatable, CustomStringConver
         case unknownModels = "unknown_models"
         /// Models are named that LiteLLM no longer offers.
         case unavailableModels = "unavailable_models"
-        /// Models are named that need an approval.
-        case restrictedModels = "restricted_models"
+        /// Models are named for which the user has no active subscription.
+        case notSubscribed = "not_subscribed"
         /// There is no such team, or the user is not in it.
         case teamNotFound = "team_not_found"
         /// A limit or period is not of the form LiteLLM takes.
         case invalidLimit = "invalid_limit"
+        /// More is asked for than administrators let people take for themselves.
+        case beyondMaximum = "beyond_maximum"
         /// The time of expiry lies in the past.
         case expiryInPast = "expiry_in_past"
         /// There is no such key.
         case keyNotFound = "key_not_found"
+        /// The key was revoked, or its time is over.
+        case keyInactive = "key_inactive"
+        /// The key's creation or rotation has not come to its end, or was given up.
+        case keyUnfinished = "key_unfinished"
+        /// There is no such model.
+        case modelNotFound = "model_not_found"
+        /// There is a model of this name.
+        case modelExists = "model_exists"
+        /// The model is not in a state in which it can be changed here.
+        case modelConflict = "model_conflict"
+        /// What is asked of a model cannot be.
+        case invalidModel = "invalid_model"
+        /// Nothing is planned that could be undone.
+        case retirementNotPlanned = "retirement_not_planned"
+        /// It is too late to undo it.
+        case retirementBegun = "retirement_begun"
         /// Somebody else has this user name.
         case usernameTaken = "username_taken"
         /// Somebody else has this e-mail address.
@@ -46,6 +66,8 @@ package struct ProvisioningError: Error, Sendable, Equatable, CustomStringConver
     package let field: String?
     /// The values of that field that are to blame.
     package let values: [String]
+    /// What each of several fields should be; empty when `field` is the only one.
+    package var violations: [SettingViolation] = []
 
     package init(_ code: Code, _ message: String, field: String? = nil, values: [String] = []) {
         self.code = code

@@ -100,9 +100,8 @@ extension SpendingLimits {
         }
         if let budgetDuration, BudgetDuration.litellm(budgetDuration) == nil {
             throw ProvisioningError(
-                .invalidLimit,
-                "A budget's period is daily, weekly, monthly, yearly or a number with s, m, h, d, w or mo.",
-                field: "budgetDuration", values: [budgetDuration])
+                .invalidLimit, "A budget's period is \(BudgetDuration.form).", field: "budgetDuration",
+                values: [budgetDuration])
         }
         if let tpmLimit, tpmLimit < 0 {
             throw ProvisioningError(.invalidLimit, "A limit cannot be negative.", field: "tpmLimit")

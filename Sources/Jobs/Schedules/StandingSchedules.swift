@@ -40,6 +40,12 @@ package struct StandingSchedules: Sendable {
                 name: "usage-refresh", description: "Takes the last days of usage over from LiteLLM.",
                 job: UsageRefresh(days: 2), cron: "17 * * * *", jitterSeconds: 120),
             try ScheduleDraft(
+                name: "subscriptions-expire", description: "Ends subscriptions whose time is over.",
+                job: SubscriptionsExpire(), cron: "* * * * *", jitterSeconds: 5),
+            try ScheduleDraft(
+                name: "quota-reset", description: "Begins the use of subscriptions anew whose month is over.",
+                job: QuotaReset(), cron: "0 * * * *", jitterSeconds: 60),
+            try ScheduleDraft(
                 name: "job-retention", description: "Forgets ended jobs, old dead letters and old ticks.",
                 job: JobsRetention(historyDays: historyDays, deadLetterDays: deadLetterDays, tickDays: tickDays),
                 cron: "23 3 * * *", jitterSeconds: 600),

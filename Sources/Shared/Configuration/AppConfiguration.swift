@@ -41,6 +41,8 @@ package struct AppConfiguration: Sendable {
     package let users: NewUserConfiguration
     /// Keys and the secrets at rest.
     package let keys: KeyConfiguration
+    /// Models.
+    package let models: ModelConfiguration
     /// The worker.
     package let worker: WorkerConfiguration
     /// How many requests a caller may make.
@@ -77,6 +79,7 @@ package struct AppConfiguration: Sendable {
         auth = AuthConfiguration(&reader, publicURL: server.publicURL, environment: environment)
         users = NewUserConfiguration(&reader)
         keys = KeyConfiguration(&reader)
+        models = ModelConfiguration(&reader)
         worker = WorkerConfiguration(&reader, litellmTimeout: litellm.timeout)
         rateLimits = RateLimitSettings(&reader)
         settings = reader.resolved

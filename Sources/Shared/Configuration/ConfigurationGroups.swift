@@ -90,6 +90,10 @@ package struct KeyConfiguration: Sendable {
     package let secretRetention: Duration
     /// `KEY_DELETE_GRACE_MINUTES`.
     package let deleteGrace: Duration
+    /// `KEY_ROTATION_GRACE_MINUTES`.
+    package let rotationGrace: Duration
+    /// `KEY_REVEAL_ENABLED`.
+    package let revealEnabled: Bool
     /// `MAX_KEYS_PER_USER`.
     package let maxPerUser: Int
 
@@ -97,6 +101,8 @@ package struct KeyConfiguration: Sendable {
         sealer = reader.read(SettingsList.secretsKeys)
         secretRetention = reader.read(SettingsList.secretRetention)
         deleteGrace = reader.read(SettingsList.keyDeleteGrace)
+        rotationGrace = reader.read(SettingsList.keyRotationGrace)
+        revealEnabled = reader.read(SettingsList.keyReveal)
         maxPerUser = reader.read(SettingsList.maxKeysPerUser)
     }
 }

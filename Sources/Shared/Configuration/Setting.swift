@@ -17,6 +17,7 @@ package enum SettingGroup: String, Sendable, CaseIterable {
     case auth = "Sign-in and access"
     case users = "New users"
     case keys = "Keys and secrets"
+    case models = "Models"
     case worker = "Worker and jobs"
     case limits = "Request limits"
 }

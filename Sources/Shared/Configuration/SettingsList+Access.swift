@@ -66,16 +66,20 @@ extension SettingsList {
         "KEY_DELETE_GRACE_MINUTES", .duration(.minutes, 1...1440), default: .seconds(10 * 60), .keys,
         usedBy: [.worker],
         "How long a revoked key stays blocked in LiteLLM before it is deleted there.")
+    static let keyRotationGrace = Setting(
+        "KEY_ROTATION_GRACE_MINUTES", .duration(.minutes, 0...10_080), default: .zero, .keys, usedBy: [.api],
+        "How long a key's old secret works on after LiteLLM has the new one, unless the request says otherwise.")
+    static let keyReveal = Setting(
+        "KEY_REVEAL_ENABLED", .boolean, default: false, .keys, usedBy: [.api],
+        "Whether secrets of keys made from now on are kept (sealed) while they live, so that owners can see them again."
+    )
     static let maxKeysPerUser = Setting(
         "MAX_KEYS_PER_USER", .integer(1...100_000), default: 10, .keys, usedBy: [.api],
         "How many active keys one user may have.")
 
     static let keys = [
         secretsKeys.definition, secretRetention.definition, keyDeleteGrace.definition,
-        maxKeysPerUser.definition,
-        .unread(
-            "KEY_REVEAL_ENABLED", .keys, .reserved("showing a key again"), example: "false",
-            "Whether sealed secrets of keys are kept for good, so that owners can see them again."),
+        keyRotationGrace.definition, maxKeysPerUser.definition, keyReveal.definition,
     ]
 
     /// A role's name as the API writes it.

@@ -5,7 +5,7 @@
 package enum SettingsList {
     /// Every variable, in the order of the documentation.
     package static let all: [SettingDefinition] =
-        general + server + database + litellm + auth + users + keys + worker + limits
+        general + server + database + litellm + auth + users + keys + models + worker + limits
 
     // MARK: General
 
@@ -75,7 +75,7 @@ package enum SettingsList {
     }
 
     /// An address or a network of addresses.
-    @Sendable private static func network(_ text: String) throws(SettingRefusal) -> IPNetwork {
+    @Sendable static func network(_ text: String) throws(SettingRefusal) -> IPNetwork {
         guard let network = IPNetwork(text) else { throw SettingRefusal() }
         return network
     }

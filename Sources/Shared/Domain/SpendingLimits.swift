@@ -30,6 +30,9 @@ package struct SpendingLimits: Sendable, Equatable {
 
 /// The spellings of a budget's period.
 package enum BudgetDuration {
+    /// The forms of a period, in words.
+    package static let form = "daily, weekly, monthly, yearly or a number with s, m, h, d, w or mo"
+
     /// The spelling that LiteLLM understands; nil when `text` is no duration.
     ///
     /// Clients may say `daily`, `weekly`, `monthly`, `yearly` or a number with `s`, `m`, `h`, `d` or `mo`.

@@ -32,6 +32,7 @@ extension HTTPTransportError.Code {
         switch self {
         case .dns: "dns"
         case .connect(let refused): refused ? "refused" : "connect"
+        case .addressRefused: "address_refused"
         case .tls: "tls"
         case .timeout: "timeout"
         case .aborted: "aborted"

@@ -59,6 +59,8 @@ package struct HTTPClientRequest: Sendable, CustomStringConvertible, CustomDebug
     package var body: [UInt8]
     /// The limits.
     package var limits: HTTPLimits
+    /// Which addresses it may connect to, whatever the host's name leads to; nil for any.
+    package var addresses: AddressPolicy?
 
     /// Describes a request; nothing is checked before it is sent.
     package init(

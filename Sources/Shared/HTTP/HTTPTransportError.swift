@@ -6,6 +6,8 @@ package struct HTTPTransportError: Error, Sendable, Equatable, CustomStringConve
         case dns
         /// No connection; `refused` when the host answered that nothing listens there.
         case connect(refused: Bool)
+        /// The host's name leads only to addresses that the request may not connect to.
+        case addressRefused
         /// The TLS handshake or the certificate check failed.
         case tls
         /// A limit in time was reached, while waiting, connecting or receiving.

@@ -16,6 +16,20 @@ package enum FieldChange<Value: Sendable & Equatable>: Sendable, Equatable {
     package init(changed value: Value?) {
         self = value.map(Self.set) ?? .keep
     }
+
+    /// What becomes of a value.
+    package func applied(to value: Value?) -> Value? {
+        switch self {
+        case .keep: value
+        case .clear: nil
+        case .set(let new): new
+        }
+    }
+
+    /// Changes a value.
+    func apply(to value: inout Value?) {
+        value = applied(to: value)
+    }
 }
 
 extension KeyedEncodingContainer {

@@ -53,7 +53,7 @@ enum LiteLLMClassifier {
 
     private static func meaning(of code: HTTPTransportError.Code) -> (code: String, countsForBreaker: Bool) {
         switch code {
-        case .dns, .connect: (Code.unreachable, true)
+        case .dns, .connect, .addressRefused: (Code.unreachable, true)
         case .tls: (Code.tlsFailed, true)
         case .timeout: (Code.timeout, true)
         case .aborted: (Code.connectionLost, true)

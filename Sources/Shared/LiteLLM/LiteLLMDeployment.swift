@@ -50,8 +50,8 @@ package struct LiteLLMDeploymentSpec: Sendable {
     package var id: String
     /// Public name.
     package var name: String
-    /// `provider/backend`.
-    package var model: String
+    /// `provider/backend`; nil in an update leaves what is there.
+    package var model: String?
     /// Marks the deployment as ours.
     package var marker: LiteLLMMarker
     /// Base URL of the provider.
@@ -76,7 +76,7 @@ package struct LiteLLMDeploymentSpec: Sendable {
     package var capabilities: [String: Bool]
 
     /// A deployment without prices and limits.
-    package init(id: String, name: String, model: String, marker: LiteLLMMarker) {
+    package init(id: String, name: String, model: String?, marker: LiteLLMMarker) {
         self.id = id
         self.name = name
         self.model = model
@@ -93,7 +93,7 @@ struct DeploymentBody: Encodable {
         var body = encoder.container(keyedBy: AnyMember.self)
         try body.encode(spec.name, forKey: "model_name")
         var params = body.nestedContainer(keyedBy: AnyMember.self, forKey: "litellm_params")
-        try params.encode(spec.model, forKey: "model")
+        try params.encodeIfPresent(spec.model, forKey: "model")
         try params.encodeIfPresent(spec.apiBase, forKey: "api_base")
         try params.encodeIfPresent(spec.apiKey?.reveal(), forKey: "api_key")
         try params.encodeIfPresent(spec.provider, forKey: "custom_llm_provider")

@@ -81,6 +81,8 @@ package struct LiteLLMKeySpec: Sendable, Equatable {
     package var modelMaxBudget: [String: LiteLLMModelBudget]
     /// LiteLLM's permissions object, sent as it is.
     package var permissions: JSONValue?
+    /// Dollars that count as spent already: a secret that is rotated in takes over what the one before it has spent.
+    package var spend: Decimal?
     /// Whether it starts blocked: for a key that is revoked before it was ever made.
     package var blocked: Bool
 
@@ -161,6 +163,7 @@ struct GenerateKeyBody: Encodable {
         if !spec.modelRpmLimit.isEmpty { try body.encode(spec.modelRpmLimit, forKey: "model_rpm_limit") }
         if !spec.modelMaxBudget.isEmpty { try body.encode(spec.modelMaxBudget, forKey: "model_max_budget") }
         try body.encodeIfPresent(spec.permissions, forKey: "permissions")
+        try body.encodeIfPresent(spec.spend, forKey: "spend")
         if spec.blocked { try body.encode(true, forKey: "blocked") }
     }
 }

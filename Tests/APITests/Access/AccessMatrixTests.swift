@@ -97,7 +97,9 @@ struct AccessMatrixTests {
 
         /// Whether the path names an object that is there, so that 404 is a refusal.
         private func isAboutOwned(_ route: Route) -> Bool {
-            ["/api/v1/api-keys/{id}", "/api/v1/jobs/{id}", "/api/auth/sessions/{"].contains { route.path.hasPrefix($0) }
+            [
+                "/api/v1/api-keys/{id}", "/api/v1/jobs/{id}", "/api/v1/subscriptions/{id}", "/api/auth/sessions/{",
+            ].contains { route.path.hasPrefix($0) }
         }
 
         /// The route's path about something of the owner's that is there.
@@ -113,6 +115,12 @@ struct AccessMatrixTests {
                 if path.hasSuffix("/events"), let id = Int64(jobId) { try await api.queue.cancel(id: id, by: "test") }
                 path = path.replacing("/api-keys/{id}", with: "/api-keys/\(keyId)")
                     .replacing("/jobs/{id}", with: "/jobs/\(jobId)")
+            }
+            if path.contains("/subscriptions/{id}") {
+                let model = UUID().text
+                try await api.addModels(model)
+                let subscription = try await api.subscribe(owner, to: model)[0]
+                path = path.replacing("/subscriptions/{id}", with: "/subscriptions/\(subscription.id.text)")
             }
             if path.contains("{sessionId}") {
                 path = path.replacing("{sessionId}", with: try await session(of: owner).id.text)

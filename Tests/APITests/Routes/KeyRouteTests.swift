@@ -14,6 +14,7 @@ struct KeyRouteTests {
         try await APIHarness.run { api in
             let user = try await api.addUser()
             try await api.addModels("gpt", "claude")
+            try await api.subscribe(user, to: "gpt", "claude")
             let expiry = ISO8601.string(from: Date().addingTimeInterval(86_400))
             let body: JSONValue = [
                 "modelIds": ["gpt", "claude"], "name": "Everything", "expiresAt": .string(expiry), "maxBudget": 12.5,
@@ -71,6 +72,7 @@ struct KeyRouteTests {
         try await APIHarness.run { api in
             let user = try await api.addUser()
             try await api.addModels("gpt")
+            try await api.subscribe(user, to: "gpt")
             let answer = try await api.send(.post, "/api/v1/api-keys", bytes: Array(body.utf8), as: user)
             #expect(answer.status == 400 && answer.errorCode == "VALIDATION_ERROR", "\(answer.text)")
             #expect(answer.refusedFields == fields)
@@ -109,6 +111,7 @@ struct KeyRouteTests {
             let user = try await api.addUser()
             try await api.addModels("gpt", "org/model one")
             for number in 0..<5 { #expect(try await api.createKey("key \(number)", as: user).status == 202) }
+            try await api.subscribe(user, to: "org/model one")
             let special: JSONValue = ["modelIds": ["org/model one"], "name": "special"]
             #expect(try await api.send(.post, "/api/v1/api-keys", special, as: user).status == 202)
             let page = try await api.send(.get, "/api/v1/api-keys?page=2&limit=4", as: user)

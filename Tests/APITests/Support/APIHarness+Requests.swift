@@ -107,11 +107,34 @@ extension APIHarness {
         }
     }
 
-    /// A key asked for over the API. Its answer is a 202.
+    /// Subscribes a user to models, as they would themselves.
+    @discardableResult
+    func subscribe(_ user: User, to models: String...) async throws -> [Subscription] {
+        let actor = AuditActor(userId: user.id, name: user.username)
+        let caller = SubscriptionCaller(actor: actor, isAdministrator: false)
+        return try await database.client.withTransaction { transaction in
+            var made: [Subscription] = []
+            for model in models {
+                let request = SubscriptionRequest(userId: user.id, modelId: model)
+                made.append(
+                    try await Subscriptions(queue: queue).request(request, by: caller, in: transaction).subscription)
+            }
+            return made
+        }
+    }
+
+    /// Makes models need an approval, or not.
+    func restrict(_ ids: String..., isRestricted: Bool = true) async throws {
+        try await database.client.query(
+            "update models set restricted_access = \(isRestricted) where id = any (\(ids))")
+    }
+
+    /// A key asked for over the API, with the subscription that it needs. Its answer is a 202.
     func createKey(
         _ name: String = "My key", as user: User, headers: HTTPFields = [:]
     ) async throws -> Answer {
-        try await send(
+        try await database.client.subscribe(user.id, to: ["gpt"])
+        return try await send(
             .post, "/api/v1/api-keys", ["modelIds": ["gpt"], "name": .string(name)], as: user, headers: headers)
     }
 

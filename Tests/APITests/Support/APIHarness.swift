@@ -39,6 +39,8 @@ struct APIHarness: Sendable {
         /// How people sign in; nil for the made-up ones.
         var provider: (any IdentityProvider)?
         var now: @Sendable () -> Date = { Date() }
+        /// What stands for the endpoints of models.
+        var endpoints: any HTTPTransport = ScriptedTransport { _ in HTTPClientResponse(status: 500) }
     }
 
     static let quiet = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
@@ -105,7 +107,8 @@ struct APIHarness: Sendable {
                 settings: options.settings, database: database.client, queue: queue, waiters: waiters, sealer: sealer,
                 provisioning: options.provisioning,
                 provider: options.provider ?? MockIdentityProvider(publicURL: options.settings.publicURL),
-                tokens: tokens, registry: registry, metricsFactory: PrometheusMetricsFactory(registry),
+                tokens: tokens, endpoints: options.endpoints, registry: registry,
+                metricsFactory: PrometheusMetricsFactory(registry),
                 logger: options.logger)
             services = [listener, waiters]
             if options.hasWorker { services += worker(sealer, options) }

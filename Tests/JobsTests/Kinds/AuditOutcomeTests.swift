@@ -19,6 +19,7 @@ struct AuditOutcomeTests {
         try await KindBench.run { bench in
             try await bench.addModel("gpt")
             let user = try await bench.addUser(isSynced: true)
+            try await bench.database.subscribe(user.id, to: ["gpt"])
             let request = KeyCreateRequest(userId: user.id, modelIds: ["gpt"])
             let created = try await bench.database.withTransaction {
                 try await bench.provisioning.create(request, by: person, in: $0)
@@ -35,6 +36,7 @@ struct AuditOutcomeTests {
         try await KindBench.run { bench in
             try await bench.addModel("gpt")
             let user = try await bench.addUser(isSynced: true)
+            try await bench.database.subscribe(user.id, to: ["gpt"])
             let request = KeyCreateRequest(userId: user.id, modelIds: ["gpt"])
             let created = try await bench.database.withTransaction {
                 try await bench.provisioning.create(request, by: person, in: $0)

@@ -124,13 +124,12 @@ import Testing
             try await bench.addModel("gone")
             try await bench.addModel("secret")
             try await bench.database.query("update models set availability = 'unavailable' where id = 'gone'")
-            try await bench.database.query("update models set restricted_access = true where id = 'secret'")
             let user = try await bench.addUser()
             let cases: [(ProvisioningError.Code, String?, @Sendable (inout KeyCreateRequest) -> Void)] = [
                 (.noModels, "modelIds", { $0.modelIds = [] }),
                 (.unknownModels, "modelIds", { $0.modelIds = ["gpt", "nope"] }),
                 (.unavailableModels, "modelIds", { $0.modelIds = ["gpt", "gone"] }),
-                (.restrictedModels, "modelIds", { $0.modelIds = ["secret"] }),
+                (.notSubscribed, "modelIds", { $0.modelIds = ["gpt", "secret"] }),
                 (.expiryInPast, "expiresAt", { $0.expiresAt = Date() - 1 }),
                 (.invalidLimit, "maxBudget", { $0.limits.spending.maxBudget = -1 }),
                 (.invalidLimit, "budgetDuration", { $0.limits.spending.budgetDuration = "sometimes" }),
@@ -139,9 +138,11 @@ import Testing
                 (.teamNotFound, "teamId", { $0.teamId = UUID() }),
                 (.userNotFound, "userId", { $0.userId = UUID() }),
             ]
+            try await bench.database.subscribe(user.id, to: ["gpt", "gone"])
+            try await bench.database.subscribe(user.id, to: ["secret"], status: "pending")
             for (code, field, change) in cases {
                 let error = await #expect(throws: ProvisioningError.self) {
-                    try await bench.addKey(user, change: change)
+                    try await bench.addKey(user, subscribes: false, change: change)
                 }
                 #expect(error?.code == code)
                 #expect(error?.field == field)

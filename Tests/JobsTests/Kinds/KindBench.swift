@@ -17,8 +17,11 @@ struct KindBench: Sendable {
 
     static let kinds: [any JobKind.Type] = [
         TeamEnsure.self, UserProvision.self, KeyCreate.self, KeyVerify.self, KeyAccess.self, KeyRevoke.self,
-        KeyDelete.self,
-        ModelSync.self, UsageFetchDay.self, SecretsPurge.self,
+        KeyDelete.self, KeyUpdate.self, KeyRotate.self, KeyRetire.self, KeyResetSpend.self,
+        KeysSnapshot.self, KeysExpire.self,
+        ModelSync.self, ModelApply.self, UsageFetchDay.self, SecretsPurge.self, ModelCascade.self,
+        SubscriptionsExpire.self,
+        QuotaReset.self,
     ]
 
     /// - Parameter client: another LiteLLM than the one in memory.
@@ -67,11 +70,14 @@ struct KindBench: Sendable {
         return try #require(try await users.find(user.id, in: database))
     }
 
-    func addKey(_ user: User, change: @Sendable (inout KeyCreateRequest) -> Void = { _ in }) async throws -> CreatedKey
-    {
+    /// A key for the model `gpt` unless `change` says otherwise, to which the user is subscribed before.
+    func addKey(
+        _ user: User, subscribes: Bool = true, change: @Sendable (inout KeyCreateRequest) -> Void = { _ in }
+    ) async throws -> CreatedKey {
         var request = KeyCreateRequest(userId: user.id, modelIds: ["gpt"], name: "My key")
         change(&request)
         let asked = request
+        if subscribes { try await database.subscribe(user.id, to: asked.modelIds) }
         return try await database.withTransaction { try await provisioning.create(asked, by: actor, in: $0) }
     }
 

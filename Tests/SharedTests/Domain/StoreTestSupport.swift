@@ -26,6 +26,7 @@ extension TestDatabase {
             id: id, userId: user.id, teamId: Team.defaultId, name: "k", hash: minted.hash, prefix: minted.prefix,
             alias: APIKeyAlias.make(name: "k", id: id), modelIds: models, jobId: 1)
         change(&new)
+        try await client.subscribe(user.id, to: new.modelIds)
         let rows = try await client.query(PostgresAPIKeyStore().insertQuery(new))
         return try PostgresAPIKeyStore.key(rows[0])
     }

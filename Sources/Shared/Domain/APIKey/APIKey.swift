@@ -52,6 +52,8 @@ package enum RevokeReason: String, Sendable, Codable, CaseIterable {
     case deleted
     /// It was taken away, and stays visible as revoked.
     case revoked
+    /// Its time was over, and it was cleaned away.
+    case expired
 }
 
 /// An API key: what should be true of it, and what LiteLLM was seen to have.
@@ -70,8 +72,12 @@ package struct APIKey: Sendable, Equatable {
     package var prefix: String
     /// LiteLLM's name for it; unique for ever.
     package var alias: String
-    /// Public model names, sorted; never empty.
+    /// Public model names that it was asked for, sorted; never empty.
     package var modelIds: [String]
+    /// Those of them that its owner may use now, sorted: what LiteLLM is to allow. Of an empty list it is refused there.
+    package var grantedModelIds: [String]
+    /// The subscription that it was asked for by, as older clients do.
+    package var subscriptionId: UUID?
     /// The owner's own data.
     package var metadata: JSONValue
     /// Ours only: LiteLLM wants a licence for them.
@@ -96,8 +102,14 @@ package struct APIKey: Sendable, Equatable {
     package var revokedAt: Date?
     /// The fact: LiteLLM was read back and no longer has it.
     package var deletedAt: Date?
+    /// Since when LiteLLM refuses it for the sake of its owner or for want of models.
+    package var blockedAt: Date?
     /// Until then a create attempt may be under way; nil when none was ever made.
     package var createDeadlineAt: Date?
+    /// When its secret was last changed.
+    package var rotatedAt: Date?
+    /// When its spend starts anew, as LiteLLM last told.
+    package var budgetResetAt: Date?
     /// The last use, as far as LiteLLM told.
     package var lastUsedAt: Date?
     /// How far LiteLLM agrees.
@@ -109,13 +121,19 @@ package struct APIKey: Sendable, Equatable {
     /// When the row was last changed.
     package var updatedAt: Date
 
+    /// Whether a create that was asked for has not come to its end.
+    package var isBeingCreated: Bool { sync.versionApplied == 0 && sync.status == .pending }
+
     /// Whether its creation was given up before LiteLLM ever had it.
     package var neverCreated: Bool { sync.status == .failed && sync.versionApplied == 0 }
 
     /// Whether clients see it as active: wanted, not given up and not past its expiry.
     package func isUsable(at now: Date) -> Bool {
-        isActive && !neverCreated && (expiresAt.map { $0 > now } ?? true)
+        isActive && !neverCreated && !hasNothingToUse && (expiresAt.map { $0 > now } ?? true)
     }
+
+    /// Whether its owner may use none of its models any more, so that LiteLLM is to refuse it.
+    package var hasNothingToUse: Bool { grantedModelIds.isEmpty }
 
     /// Whether its owner or an admin deleted it.
     package var isDeleted: Bool { revokeReason == .deleted }
@@ -149,6 +167,8 @@ package struct NewAPIKey: Sendable {
     package var limits: APIKeyLimits
     /// When it ends; nil for never.
     package var expiresAt: Date?
+    /// The subscription that it is asked for by, as older clients do.
+    package var subscriptionId: UUID?
     /// The job that creates it in LiteLLM.
     package var jobId: Int64
 
@@ -156,7 +176,7 @@ package struct NewAPIKey: Sendable {
     package init(
         id: UUID, userId: UUID, teamId: UUID?, name: String?, hash: String, prefix: String, alias: String,
         modelIds: [String], metadata: JSONValue = [:], tags: [String] = [], permissions: JSONValue = [:],
-        limits: APIKeyLimits = APIKeyLimits(), expiresAt: Date? = nil, jobId: Int64
+        limits: APIKeyLimits = APIKeyLimits(), expiresAt: Date? = nil, subscriptionId: UUID? = nil, jobId: Int64
     ) {
         self.id = id
         self.userId = userId
@@ -171,6 +191,7 @@ package struct NewAPIKey: Sendable {
         self.permissions = permissions
         self.limits = limits
         self.expiresAt = expiresAt
+        self.subscriptionId = subscriptionId
         self.jobId = jobId
     }
 }
@@ -179,6 +200,10 @@ package struct NewAPIKey: Sendable {
 package struct APIKeyFilter: Sendable {
     /// Only this user's; nil for all.
     package var userId: UUID?
+    /// Only these users'; nil for all.
+    package var userIds: [UUID]?
+    /// Only those that were asked for by this subscription.
+    package var subscriptionId: UUID?
     /// Only keys for at least one of these models; empty for all.
     package var modelIds: [String] = []
     /// Only usable ones, or only others; nil for both.

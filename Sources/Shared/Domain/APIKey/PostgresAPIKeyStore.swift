@@ -10,7 +10,7 @@ package struct PostgresAPIKeyStore: Sendable {
     /// The key with this id, revoked and deleted ones included.
     package func find(_ id: UUID, in executor: any PostgresExecutor) async throws -> APIKey? {
         try await executor.query(
-            "select \(unescaped: Self.columns), \(unescaped: Self.models) from api_keys k where k.id = \(id)"
+            "select \(unescaped: Self.columns), \(unescaped: Self.models), \(unescaped: Self.grantedModels) from api_keys k where k.id = \(id)"
         ).first.map(Self.key)
     }
 
@@ -18,7 +18,7 @@ package struct PostgresAPIKeyStore: Sendable {
     package func find(hash: String, in executor: any PostgresExecutor) async throws -> APIKey? {
         try await executor.query(
             """
-            select \(unescaped: Self.columns), \(unescaped: Self.models) from api_keys k
+            select \(unescaped: Self.columns), \(unescaped: Self.models), \(unescaped: Self.grantedModels) from api_keys k
             where k.id = (select api_key_id from api_key_hashes where key_hash = \(hash))
             """
         ).first.map(Self.key)
@@ -28,7 +28,7 @@ package struct PostgresAPIKeyStore: Sendable {
     package func lock(_ id: UUID, in transaction: PostgresTransaction) async throws -> APIKey? {
         try await transaction.query(
             """
-            select \(unescaped: Self.columns), \(unescaped: Self.models) from api_keys k where k.id = \(id)
+            select \(unescaped: Self.columns), \(unescaped: Self.models), \(unescaped: Self.grantedModels) from api_keys k where k.id = \(id)
             for no key update of k
             """
         ).first.map(Self.key)
@@ -39,11 +39,13 @@ package struct PostgresAPIKeyStore: Sendable {
         let models: [String]? = filter.modelIds.isEmpty ? nil : filter.modelIds
         let rows = try await executor.query(
             """
-            select \(unescaped: Self.columns), \(unescaped: Self.models), count(*) over () as total
+            select \(unescaped: Self.columns), \(unescaped: Self.models), \(unescaped: Self.grantedModels), count(*) over () as total
             from api_keys k
             where (\(filter.userId)::uuid is null or k.user_id = \(filter.userId)::uuid)
+                and (\(filter.userIds)::uuid[] is null or k.user_id = any (\(filter.userIds)::uuid[]))
+                and (\(filter.subscriptionId)::uuid is null or k.subscription_id = \(filter.subscriptionId)::uuid)
                 and (\(filter.includesDeleted) or k.revoke_reason is distinct from 'deleted')
-                and (\(filter.isActive)::boolean is null or (\(unescaped: Self.isUsable)) = \(filter.isActive)::boolean)
+                and (\(filter.isActive)::boolean is null or (\(unescaped: Self.isListedActive)) = \(filter.isActive)::boolean)
                 and (\(models)::text[] is null or exists (
                     select from api_key_models m where m.api_key_id = k.id and m.model_id = any (\(models)::text[])))
             order by k.created_at desc, k.id
@@ -86,13 +88,14 @@ package struct PostgresAPIKeyStore: Sendable {
             insert into api_keys (
                 id, user_id, team_id, name, key_hash, key_prefix, litellm_alias, metadata, tags, permissions,
                 max_budget, soft_budget, budget_duration, tpm_limit, rpm_limit, max_parallel_requests,
-                model_max_budget, model_rpm_limit, model_tpm_limit, expires_at, last_job_id)
+                model_max_budget, model_rpm_limit, model_tpm_limit, expires_at, subscription_id, last_job_id)
             values (
                 \(new.id), \(new.userId), \(new.teamId), \(new.name), \(new.hash), \(new.prefix), \(new.alias),
                 \(new.metadata), \(new.tags), \(new.permissions), \(new.limits.spending.maxBudget),
                 \(new.limits.softBudget), \(new.limits.spending.budgetDuration), \(new.limits.spending.tpmLimit),
                 \(new.limits.spending.rpmLimit), \(new.limits.maxParallelRequests), \(new.limits.modelMaxBudget),
-                \(new.limits.modelRpmLimit), \(new.limits.modelTpmLimit), \(new.expiresAt), \(new.jobId))
+                \(new.limits.modelRpmLimit), \(new.limits.modelTpmLimit), \(new.expiresAt), \(new.subscriptionId),
+                \(new.jobId))
             returning *
         ), models as (
             insert into api_key_models (api_key_id, model_id) select k.id, m.id from k, unnest(\(new.modelIds)) as m (id)
@@ -100,7 +103,8 @@ package struct PostgresAPIKeyStore: Sendable {
             insert into api_key_hashes (key_hash, api_key_id, litellm_alias, key_prefix)
             select k.key_hash, k.id, k.litellm_alias, k.key_prefix from k
         )
-        select \(unescaped: Self.columns), \(new.modelIds)::text[] as model_ids from k
+        select \(unescaped: Self.columns), \(new.modelIds)::text[] as model_ids,
+            \(new.modelIds)::text[] as granted_model_ids from k
         """
     }
 
@@ -215,7 +219,8 @@ package struct PostgresAPIKeyStore: Sendable {
         k.permissions, k.max_budget, k.soft_budget, k.budget_duration, k.tpm_limit, k.rpm_limit,
         k.max_parallel_requests, k.model_max_budget, k.model_rpm_limit, k.model_tpm_limit, k.current_spend,
         k.spend_taken_at, k.expires_at, k.is_active, k.revoke_requested_at, k.revoke_reason, k.revoked_at,
-        k.deleted_at, k.create_deadline_at, k.last_used_at, k.sync_status, k.version_wanted, k.version_applied,
+        k.deleted_at, k.blocked_at, k.create_deadline_at, k.rotated_at, k.budget_reset_at, k.subscription_id,
+        k.last_used_at, k.sync_status, k.version_wanted, k.version_applied,
         k.sync_error, k.warnings, k.last_job_id, k.created_at, k.updated_at
         """
 
@@ -227,6 +232,17 @@ package struct PostgresAPIKeyStore: Sendable {
         and (k.expires_at is null or k.expires_at > now())
         """
 
+    // What clients see as active. A key without anything to use counts towards the limit of keys all the same, as it
+    // may get its models back.
+    static let isListedActive: StaticString = """
+        k.is_active and not (k.sync_status = 'failed' and k.version_applied = 0)
+        and (k.expires_at is null or k.expires_at > now())
+        and exists (
+            select from api_key_models m
+            join subscriptions s on s.user_id = k.user_id and s.model_id = m.model_id and s.status = 'active'
+            where m.api_key_id = k.id)
+        """
+
     /// Reads one row of this store's statements.
     package static func key(_ row: PostgresRow) throws(PostgresError) -> APIKey {
         let reason: String? = try row.get("revoke_reason")
@@ -234,6 +250,7 @@ package struct PostgresAPIKeyStore: Sendable {
             id: try row.get("id"), userId: try row.get("user_id"), teamId: try row.get("team_id"),
             name: try row.get("name"), hash: try row.get("key_hash"), prefix: try row.get("key_prefix"),
             alias: try row.get("litellm_alias"), modelIds: try row.get("model_ids"),
+            grantedModelIds: try row.get("granted_model_ids"), subscriptionId: try row.get("subscription_id"),
             metadata: try row.get("metadata"), tags: try row.get("tags"), permissions: try row.get("permissions"),
             limits: try limits(row), currentSpend: try row.get("current_spend"),
             spendTakenAt: try row.get("spend_taken_at"), expiresAt: try row.get("expires_at"),
@@ -241,7 +258,9 @@ package struct PostgresAPIKeyStore: Sendable {
             // A reason of a newer version still means that the key was taken away.
             revokeReason: reason.map { RevokeReason(rawValue: $0) ?? .revoked },
             revokedAt: try row.get("revoked_at"), deletedAt: try row.get("deleted_at"),
-            createDeadlineAt: try row.get("create_deadline_at"), lastUsedAt: try row.get("last_used_at"),
+            blockedAt: try row.get("blocked_at"), createDeadlineAt: try row.get("create_deadline_at"),
+            rotatedAt: try row.get("rotated_at"), budgetResetAt: try row.get("budget_reset_at"),
+            lastUsedAt: try row.get("last_used_at"),
             sync: try SyncState(row: row), warnings: warnings(try row.get("warnings")),
             createdAt: try row.get("created_at"), updatedAt: try row.get("updated_at"))
     }

@@ -24,23 +24,27 @@ package struct PostgresAuditStore: Sendable {
     /// Appends what became of something that a request asked for earlier: who asked, from where and with which client
     /// is taken over from the first entry of that request by the same user.
     package func appendOutcome(_ entry: AuditEntry, in executor: any PostgresExecutor) async throws {
-        try await executor.query(
-            """
-            insert into audit_logs (
-                user_id, actor, action, resource_type, resource_id, old_values, new_values, ip_address, user_agent,
-                request_id, job_id, success, error_message, metadata)
-            select \(entry.actor.userId)::uuid, coalesce(r.actor, \(entry.actor.name)::text), \(entry.action)::text,
-                \(entry.resourceType)::text, \(entry.resourceId)::text, \(entry.oldValues)::jsonb,
-                \(entry.newValues)::jsonb, r.ip_address, r.user_agent, \(entry.actor.requestId)::text,
-                \(entry.jobId)::bigint, \(entry.success)::boolean, \(entry.errorMessage)::text,
-                \(entry.metadata)::jsonb
-            from (select 1) as one left join lateral (
-                select a.actor, a.ip_address, a.user_agent from audit_logs a
-                where a.request_id = \(entry.actor.requestId)::text and a.success
-                    and a.user_id is not distinct from \(entry.actor.userId)::uuid
-                order by a.ip_address is null, a.created_at limit 1
-            ) r on true
-            """)
+        try await executor.query(appendOutcomeQuery(entry))
+    }
+
+    /// The statement of ``appendOutcome(_:in:)``, for a pipeline.
+    package func appendOutcomeQuery(_ entry: AuditEntry) -> PostgresQuery {
+        """
+        insert into audit_logs (
+            user_id, actor, action, resource_type, resource_id, old_values, new_values, ip_address, user_agent,
+            request_id, job_id, success, error_message, metadata)
+        select \(entry.actor.userId)::uuid, coalesce(r.actor, \(entry.actor.name)::text), \(entry.action)::text,
+            \(entry.resourceType)::text, \(entry.resourceId)::text, \(entry.oldValues)::jsonb,
+            \(entry.newValues)::jsonb, r.ip_address, r.user_agent, \(entry.actor.requestId)::text,
+            \(entry.jobId)::bigint, \(entry.success)::boolean, \(entry.errorMessage)::text,
+            \(entry.metadata)::jsonb
+        from (select 1) as one left join lateral (
+            select a.actor, a.ip_address, a.user_agent from audit_logs a
+            where a.request_id = \(entry.actor.requestId)::text and a.success
+                and a.user_id is not distinct from \(entry.actor.userId)::uuid
+            order by a.ip_address is null, a.created_at limit 1
+        ) r on true
+        """
     }
 
     /// The newest entries about one resource, newest first.

@@ -26,16 +26,19 @@ package struct PostgresCallerStore: Sendable {
         package var user: User
     }
 
-    /// The holders of keys that are neither revoked, deleted nor expired, by the keys' hashes.
+    /// The holders of keys that are neither revoked, deleted nor expired, by the keys' hashes; one that was rotated out
+    /// counts until its grace is over.
     package func holders(ofKeys hashes: [String], in executor: any PostgresExecutor) async throws -> [String: KeyHolder]
     {
         let rows = try await executor.query(
             """
             select k.key_id, k.key_hash, \(unescaped: PostgresUserStore.columns)
             from (
-                select id as key_id, key_hash, user_id as owner_id from api_keys
-                where key_hash = any (\(hashes)) and is_active and revoke_requested_at is null and deleted_at is null
-                    and (expires_at is null or expires_at > now())
+                select a.id as key_id, h.key_hash, a.user_id as owner_id
+                from api_key_hashes h join api_keys a on a.id = h.api_key_id
+                where h.key_hash = any (\(hashes)) and a.is_active and a.revoke_requested_at is null
+                    and a.deleted_at is null and (a.expires_at is null or a.expires_at > now()) and h.gone_at is null
+                    and (h.role = 'current' or (h.role = 'old' and h.retire_at > now()))
             ) k join users on users.id = k.owner_id
             """)
         return Dictionary(

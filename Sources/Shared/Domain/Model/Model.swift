@@ -63,7 +63,7 @@ package struct ModelDescription: Sendable, Equatable {
 package enum ModelAvailability: String, Sendable, Codable, CaseIterable, PostgresDecodable {
     /// LiteLLM lists it.
     case available
-    /// Missing from two complete listings in a row.
+    /// Missing from two complete listings in a row, not there yet, or deleted.
     case unavailable
 }
 
@@ -81,6 +81,8 @@ package struct Model: Sendable, Equatable {
     package var absences: Int
     /// Always true as far as LiteLLM tells.
     package var supportsStreaming: Bool
+    /// When somebody deleted it here; nil when it is there, or left by itself.
+    package var deletedAt: Date?
     /// When it was first seen.
     package var createdAt: Date
     /// When it last changed.

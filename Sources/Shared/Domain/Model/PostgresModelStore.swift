@@ -118,7 +118,8 @@ package struct PostgresModelStore: Sendable {
                     supports_function_calling = excluded.supports_function_calling,
                     supports_parallel_function_calling = excluded.supports_parallel_function_calling,
                     supports_tool_choice = excluded.supports_tool_choice, features = excluded.features,
-                    availability = 'available', absences = 0, seen_at = now(), updated_at = now()
+                    availability = 'available', absences = 0, deleted_at = null, seen_at = now(),
+                    updated_at = now()
                 """)
         }
     }
@@ -189,11 +190,11 @@ package struct PostgresModelStore: Sendable {
 
     // MARK: Rows
 
-    private static let columns: StaticString = """
+    static let columns: StaticString = """
         id, provider, description, backend_model_name, api_base, context_length, max_tokens, input_cost_per_token,
         output_cost_per_token, tpm, rpm, supports_vision, supports_function_calling,
         supports_parallel_function_calling, supports_tool_choice, supports_streaming, features, availability,
-        restricted_access, absences, created_at, updated_at
+        restricted_access, absences, deleted_at, created_at, updated_at
         """
 
     /// Reads one row of this store's statements.
@@ -212,6 +213,7 @@ package struct PostgresModelStore: Sendable {
             model: description, description: try row.get("description"),
             restrictedAccess: try row.get("restricted_access"), availability: try row.get("availability"),
             absences: try row.get("absences"), supportsStreaming: try row.get("supports_streaming"),
+            deletedAt: try row.get("deleted_at"),
             createdAt: try row.get("created_at"), updatedAt: try row.get("updated_at"))
     }
 

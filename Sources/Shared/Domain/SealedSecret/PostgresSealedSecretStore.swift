@@ -4,6 +4,12 @@ package struct PostgresSealedSecretStore: Sendable {
     package enum Purpose: String, Sendable {
         /// A fresh API key's secret, until LiteLLM has it. The row id is the key's id.
         case apiKeyCreate = "api_key.create"
+        /// A secret that is being rotated in, until LiteLLM has it. The row id is its hash.
+        case apiKeyRotate = "api_key.rotate"
+        /// A key's secret, to be shown again, where the operator allows that. The row id is its hash.
+        case apiKeyReveal = "api_key.reveal"
+        /// What a provider takes for a model, for as long as the model is kept. The row id is the model's name.
+        case modelProviderKey = "model.provider_key"
     }
 
     /// A store without state.

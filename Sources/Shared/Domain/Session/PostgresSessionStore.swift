@@ -38,6 +38,12 @@ package struct PostgresSessionStore: Sendable {
         ).map(Self.session)
     }
 
+    /// The session with this id, ended ones included.
+    package func find(_ id: UUID, in executor: any PostgresExecutor) async throws -> Session? {
+        try await executor.query("select \(unescaped: Self.columns) from auth_sessions where id = \(id)")
+            .first.map(Self.session)
+    }
+
     /// Ends sessions of a user that are live: one of them, or all.
     ///
     /// - Returns: how many were live.

@@ -120,6 +120,20 @@ package struct PostgresUsageStore: Sendable {
         return summary
     }
 
+    /// What a key of ours used, by all of its secrets, and when the newest part of that was taken.
+    ///
+    /// - Parameter since: the first day; nil for all.
+    package func totals(
+        ofKey id: UUID, since day: UTCDay?, in executor: any PostgresExecutor
+    ) async throws -> (totals: UsageTotals, takenAt: Date?) {
+        let from = day?.description ?? "1970-01-01"
+        let results = try await executor.pipeline([
+            "select \(unescaped: Self.sums) from usage_daily where api_key_id = \(id) and day >= \(from)::date",
+            "select max(fetched_at) from usage_days",
+        ])
+        return (try UsageTotals(row: results[0][0]), try results[1].one(Date?.self))
+    }
+
     /// What is stored of a day as a whole; nil when it was never asked for.
     package func day(_ day: UTCDay, in executor: any PostgresExecutor) async throws -> UsageDay? {
         let results = try await executor.pipeline([

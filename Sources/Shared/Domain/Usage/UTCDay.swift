@@ -31,6 +31,12 @@ package struct UTCDay: Sendable, Hashable, Comparable, Codable, CustomStringConv
     /// The day before.
     package var previous: UTCDay { UTCDay(number: number - 1) }
 
+    /// The first day of its month.
+    package var firstOfMonth: UTCDay {
+        let day = Int(description.suffix(2)) ?? 1
+        return UTCDay(number: number - (day - 1))
+    }
+
     /// `2026-01-31`.
     package var description: String { String(ISO8601.string(from: start).prefix(10)) }
 

@@ -36,16 +36,6 @@ package struct UserChange: Sendable, Equatable {
     }
 }
 
-extension FieldChange {
-    fileprivate func applied(to value: Value?) -> Value? {
-        switch self {
-        case .keep: value
-        case .clear: nil
-        case .set(let new): new
-        }
-    }
-}
-
 /// Which users a list shows; the system's own is never among them.
 package struct UserFilter: Sendable {
     /// A part of the name, the address or the full name, ignoring case.

@@ -86,6 +86,23 @@ final class CurlEasy {
             })
     }
 
+    /// Has libcurl ask the transfer, which must outlive its run, before it connects to an address.
+    func setAddressCheck(_ transfer: CurlTransfer) throws(HTTPTransportError) {
+        let pointer = unsafe Unmanaged.passUnretained(transfer).toOpaque()
+        try check(unsafe ccurl_setopt_pointer(handle, CURLOPT_OPENSOCKETDATA, pointer))
+        try check(
+            unsafe ccurl_setopt_opensocket(handle, CURLOPT_OPENSOCKETFUNCTION) { context, _, address in
+                guard let context = unsafe context, let address = unsafe address else { return ccurl_bad_socket() }
+                let transfer = unsafe Unmanaged<CurlTransfer>.fromOpaque(context).takeUnretainedValue()
+                var (high, low): (UInt64, UInt64) = (0, 0)
+                let isKnown = unsafe ccurl_address(address, &high, &low) == 1
+                guard transfer.mayConnect(to: isKnown ? IPAddress(high: high, low: low) : nil) else {
+                    return ccurl_bad_socket()
+                }
+                return unsafe ccurl_open_socket(address)
+            })
+    }
+
     func number(_ info: CURLINFO) -> Int {
         var value = 0
         return unsafe ccurl_getinfo_long(handle, info, &value) == CURLE_OK ? value : 0

@@ -5,7 +5,12 @@ extension CurlTransfer {
     /// What a result code of libcurl means for the caller.
     func failure(_ code: CURLcode) -> HTTPTransportError {
         let kind = isTooLarge ? HTTPTransportError.Code.tooLarge : kind(of: code)
-        let reason = isTooLarge ? "the answer is larger than the limit" : curlErrorText(code)
+        let reason =
+            switch kind {
+            case .tooLarge where isTooLarge: "the answer is larger than the limit"
+            case .addressRefused: "it may not connect to the host's address"
+            default: curlErrorText(code)
+            }
         return HTTPTransportError(
             kind, curlCode: Int32(code.rawValue), requestMayHaveReachedServer: mayHaveReachedServer,
             message: "\(request): \(reason)")
@@ -20,6 +25,7 @@ extension CurlTransfer {
     private func kind(of code: CURLcode) -> HTTPTransportError.Code {
         switch code {
         case CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY: .dns
+        case CURLE_COULDNT_CONNECT where wasAddressRefused: .addressRefused
         case CURLE_COULDNT_CONNECT: .connect(refused: easy.number(CURLINFO_OS_ERRNO) == Int(ECONNREFUSED))
         case CURLE_PROXY: .connect(refused: false)
         case CURLE_OPERATION_TIMEDOUT: .timeout

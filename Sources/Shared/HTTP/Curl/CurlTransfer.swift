@@ -13,6 +13,8 @@ final class CurlTransfer {
     private(set) var isTooLarge = false
     /// libcurl takes the end of the connection within the header for the end of the answer.
     private(set) var isHeaderComplete = false
+    /// Whether libcurl was kept from an address that the host's name leads to.
+    private(set) var wasAddressRefused = false
     /// How often libcurl was about to send the request.
     private var sends = 0
 
@@ -46,6 +48,7 @@ final class CurlTransfer {
         try easy.set(CURLOPT_URL, request.url)
         try easy.set(CURLOPT_USERAGENT, settings.userAgent)
         try configureConnection(settings)
+        if request.addresses != nil { try configureAddressCheck() }
         try configureLimits(remaining)
         try configureMessage()
         try easy.setSink(self)
@@ -71,6 +74,14 @@ final class CurlTransfer {
     func maySend() -> Bool {
         sends += 1
         return sends == 1 || request.method == .get || request.method == .head
+    }
+
+    /// Called by libcurl with each address it is about to connect to; false keeps it from that one.
+    func mayConnect(to address: IPAddress?) -> Bool {
+        guard let policy = request.addresses else { return true }
+        if let address, policy.allows(address) { return true }
+        wasAddressRefused = true
+        return false
     }
 
     /// Called by libcurl with a piece of the decompressed body; false ends the transfer.
@@ -117,6 +128,13 @@ final class CurlTransfer {
         }
         // The empty string, unlike none, keeps libcurl from looking at the environment.
         if !settings.proxyFromEnvironment { try easy.set(CURLOPT_PROXY, "") }
+    }
+
+    /// Each connection is opened for this request alone, to an address that was looked at.
+    private func configureAddressCheck() throws(HTTPTransportError) {
+        try easy.set(CURLOPT_FRESH_CONNECT, 1)
+        try easy.set(CURLOPT_FORBID_REUSE, 1)
+        try easy.setAddressCheck(self)
     }
 
     private func configureLimits(_ remaining: Duration) throws(HTTPTransportError) {
