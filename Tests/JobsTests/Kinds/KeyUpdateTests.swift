@@ -45,7 +45,7 @@ struct KeyUpdateTests {
                 $0.metadata = ["note": "new"]
             }
             #expect(try await bench.row(created).sync.status == .pending)
-            let output = try #require(try await bench.attempt(try #require(job)) as? KeyUpdate.Output)
+            let output = try #require(try await bench.attempt(job ?? 0) as? KeyUpdate.Output)
             #expect(output.outcome == "applied" && output.changed.contains("maxBudget"))
             let stored = row(created, bench)
             #expect(stored["max_budget"] == 7 && stored["rpm_limit"] == 0)
@@ -69,7 +69,8 @@ struct KeyUpdateTests {
                 return (created, try #require(job))
             } check: { created, death in
                 #expect(row(created, bench)["max_budget"] == 3, "\(death)")
-                #expect(try await bench.row(created).sync.isSynced, "\(death)")
+                let stored = try await bench.row(created)
+                #expect(stored.sync.isSynced, "\(death)")
             }
         }
     }
@@ -79,8 +80,10 @@ struct KeyUpdateTests {
         try await withUser { bench, user in
             let created = try await bench.addKey(user)
             try await bench.runAll()
-            #expect(try await bench.change(created) { $0.name = .set("other") } == nil)
-            #expect(try await bench.change(created) { $0.name = .set("other") } == nil)
+            for _ in 1...2 {
+                let job = try await bench.change(created) { $0.name = .set("other") }
+                #expect(job == nil)
+            }
             let first = try await bench.change(created) { $0.maxBudget = .set(3) }
             let second = try await bench.change(created) { $0.maxBudget = .set(4) }
             #expect(first == second)
@@ -88,7 +91,7 @@ struct KeyUpdateTests {
             #expect(row(created, bench)["max_budget"] == 4)
             let entries = try await PostgresAuditStore().entries(
                 resourceType: "api_key", resourceId: created.key.id.text, limit: 10, in: bench.database)
-            #expect(entries.filter { $0.action == "API_KEY_UPDATE" }.count == 3)
+            #expect(entries.count { $0.action == "API_KEY_UPDATE" } == 3)
             #expect(entries.first?.newValues == ["maxBudget": 4] && entries.first?.oldValues == ["maxBudget": 3])
         }
     }
@@ -105,7 +108,7 @@ struct KeyUpdateTests {
                 $0.modelMaxBudget = .set(["gpt": ["budgetLimit": 5]])
                 $0.tpmLimit = .set(8)
             }
-            let output = try #require(try await bench.attempt(try #require(job)) as? KeyUpdate.Output)
+            let output = try #require(try await bench.attempt(job ?? 0) as? KeyUpdate.Output)
             #expect(output.warnings.map(\.field) == ["modelMaxBudget"])
             #expect(row(created, bench)["tpm_limit"] == 8)
             #expect(try await bench.row(created).warnings.map(\.code) == [LiteLLMError.Code.enterpriseOnly])
