@@ -53,6 +53,7 @@ class World:
         self.run = f"{os.getpid()}{int(time.time()) % 100000}"
         api.token = self.person(["admin", "user"])["access_token"]
         self.model = self.first_model()
+        self.subscription = self.subscribe(None)
         self.key, self.job = self.keys(1)[0]
         self.end([self.job], "succeeded")
         self.user = self.users(1)[0]
@@ -61,7 +62,7 @@ class World:
         self.examples = {
             "api-keys": self.key, "jobs": self.job, "users": self.user, "models": urllib.parse.quote(self.model, safe=""),
             "workers": self.worker, "queues": "usage", "kinds": "usage.fetchDay", "schedules": "usage-refresh",
-            "breakers": "litellm.usage", "assets": "docs.js",
+            "breakers": "litellm.usage", "assets": "docs.js", "subscriptions": self.subscription,
         }
 
     def name(self):
@@ -156,6 +157,40 @@ class World:
             found.append((tokens[0], next(s["sessionId"] for s in sessions if not s["isCurrent"])))
         return found
 
+    def subscribe(self, token):
+        return self.api.ask("POST", "/api/v1/subscriptions", {"modelId": self.model}, token)["id"]
+
+    def subscriptions(self, *steps):
+        """Tokens of people and their subscriptions, after these steps of an administrator or their own."""
+        found = []
+        for _ in range(self.count):
+            token = self.person()["access_token"]
+            found.append((token, self.subscribe(token)))
+        for step in steps:
+            for token, subscription in found:
+                step(token, subscription)
+        return found
+
+    def suspend(self, token, subscription):
+        self.api.ask("POST", f"/api/v1/subscriptions/{subscription}/suspend", None, token)
+
+    def deny(self, _, subscription):
+        self.api.ask("POST", "/api/v1/admin/subscriptions/deny", self.decision(subscription))
+
+    @staticmethod
+    def decision(subscription):
+        return {"subscriptionIds": [subscription], "reason": "measuring"}
+
+    def owned(self, *steps, body=None):
+        """About a subscription each, as its owner."""
+        return [{"token": token, "id": found, "body": body} for token, found in self.subscriptions(*steps)]
+
+    def decided(self, *steps):
+        return [{"body": self.decision(found)} for _, found in self.subscriptions(*steps)]
+
+    def administered(self, body, *steps):
+        return [{"id": found, "body": body} for _, found in self.subscriptions(*steps)]
+
     def service_tokens(self):
         return self.each(lambda: self.api.ask("POST", "/api/v1/admin/service-tokens", self.service_token())["id"])
 
@@ -236,6 +271,21 @@ class World:
                 "DELETE /api/v1/api-keys/{id}": lambda: [{"id": key} for key in self.live_keys()],
                 "POST /api/v1/models/sync": lambda: self.each(dict),
                 "POST /api/v1/admin/sync/models": lambda: self.each(dict),
+                "POST /api/v1/subscriptions": lambda: self.each(
+                    lambda: {"token": self.person()["access_token"], "body": {"modelId": self.model}}),
+                "PATCH /api/v1/subscriptions/{id}": lambda: self.owned(body={"metadata": {"note": "measured"}}),
+                "PUT /api/v1/subscriptions/{id}/quotas": lambda: self.owned(body={"quotaRequests": 5}),
+                "POST /api/v1/subscriptions/{id}/cancel": lambda: self.owned(),
+                "POST /api/v1/subscriptions/{id}/suspend": lambda: self.owned(),
+                "POST /api/v1/subscriptions/{id}/resume": lambda: self.owned(self.suspend),
+                "POST /api/v1/subscriptions/{id}/request-review": lambda: self.owned(self.deny),
+                "POST /api/v1/subscriptions/admin/reset-quotas": lambda: self.each(
+                    lambda: {"body": {"userId": self.user}}),
+                "POST /api/v1/admin/subscriptions/approve": lambda: self.decided(self.deny),
+                "POST /api/v1/admin/subscriptions/deny": lambda: self.decided(),
+                "POST /api/v1/admin/subscriptions/{id}/revert": lambda: self.administered({"newStatus": "active"}, self.deny),
+                "DELETE /api/v1/admin/subscriptions/{id}": lambda: self.administered(reason),
+                "POST /api/v1/admin/users/{id}/subscriptions": lambda: self.about_users({"modelIds": [self.model]}),
                 "PATCH /api/v1/users/me": lambda: self.each(lambda: {"body": {"fullName": self.name()}}),
                 "PATCH /api/v1/users/{id}": lambda: self.about_users({"roles": ["user", "readonly"]}),
                 "POST /api/v1/admin/users": lambda: self.each(
