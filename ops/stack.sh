@@ -118,6 +118,12 @@ first_model() {
     refused "waiting for the models of LiteLLM"
 }
 
+# subscribe: whoever is signed in, to $MODEL; they may be already
+subscribe() {
+    request POST /api/v1/subscriptions "$(jq -nc --arg model "$MODEL" '{modelId: $model}')"
+    [ "$STATUS" = 201 ] || [ "$STATUS" = 409 ] || refused "subscribing to $MODEL" || return 1
+}
+
 # await_job ID: until it has ended; fails unless it succeeded
 await_job() {
     local until=$((SECONDS + 90)) state=''
@@ -139,6 +145,7 @@ first_key() {
     say "making a first key, end to end"
     sign_in || return 1
     first_model || return 1
+    subscribe || return 1
     request POST /api/v1/api-keys "$(jq -nc --arg model "$MODEL" '{name: "first key", modelIds: [$model]}')"
     [ "$STATUS" = 202 ] || refused "asking for a key" || return 1
     job=$(jq -er .job.id "$STATE/answer") || refused "asking for a key" || return 1

@@ -58,6 +58,9 @@ struct SecretSearchTests {
             let model = try await stack.eventually("models are known") {
                 try await stack.send(.get, "/api/v1/models").body["data"]?[0]?["id"]?.stringValue
             }
+            let subscribed = try await stack.send(
+                .post, "/api/v1/subscriptions", ["modelId": .string(model)], token: token)
+            #expect(subscribed.status == 201)
 
             story.created = try await createTwice(model, token)
             story.hash = sha256Hex(story.created)

@@ -89,11 +89,13 @@ struct SubscriptionRoutes: RouteGroup {
     }
 
     /// The subscription, if it exists for the caller.
-    private func visible(_ call: AuthenticatedCall) async throws -> Subscription {
+    private func visible(
+        _ call: AuthenticatedCall, others permission: Permission = .adminSubscriptionsRead,
+        programs: Permission = .subscriptionsRead
+    ) async throws -> Subscription {
         let id = try call.call.uuid("id")
         guard let subscription = try await store.find(id, in: database),
-            call.principal.sees(
-                thingsOf: subscription.userId, others: .adminSubscriptionsRead, programs: .subscriptionsRead)
+            call.principal.sees(thingsOf: subscription.userId, others: permission, programs: programs)
         else {
             throw APIError.notFound("subscription", id: id.text)
         }
@@ -112,19 +114,20 @@ struct SubscriptionRoutes: RouteGroup {
     }
 
     private func update(_ call: AuthenticatedCall) async throws -> Response {
-        let body = try await call.call.body()
-        return try await update(call, body, SubscriptionChange(body))
+        try await update(call) { body throws(APIError) in try SubscriptionChange(body) }
     }
 
     private func setQuotas(_ call: AuthenticatedCall) async throws -> Response {
-        let body = try await call.call.body()
-        return try await update(call, body, SubscriptionChange(quotas: body))
+        try await update(call) { body throws(APIError) in try SubscriptionChange(quotas: body) }
     }
 
     private func update(
-        _ call: AuthenticatedCall, _ body: JSONBody, _ change: SubscriptionChange
+        _ call: AuthenticatedCall, _ read: (JSONBody) throws(APIError) -> SubscriptionChange
     ) async throws -> Response {
-        let id = try call.call.uuid("id")
+        // First: a body that cannot be used must not tell that there is something to change.
+        let id = try await visible(call, others: .adminSubscriptionsWrite, programs: .subscriptionsWrite).id
+        let body = try await call.call.body()
+        let change = try read(body)
         let caller = call.subscriptionCaller()
         return try await answers.perform(call, body) { transaction in
             try await subscriptions.update(id, change, by: caller, in: transaction)

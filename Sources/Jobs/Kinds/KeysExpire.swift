@@ -26,9 +26,6 @@ package struct KeysExpire: JobKind {
     package var uniqueKey: String? { "\(Self.name):\(olderThanSeconds)" }
 
     package func run(in context: JobContext) async throws -> Output {
-        if let children = try await context.children() {
-            return Output(cleaned: children.total, revoked: children.succeeded)
-        }
         let keys = PostgresAPIKeyStore()
         let time = try await keys.now(in: context.services.database) - Double(olderThanSeconds)
         var last: UUID?
@@ -41,9 +38,9 @@ package struct KeysExpire: JobKind {
             }
             last = end
         }
-        // Also where there were none: an attempt before this one may have found them.
-        try await context.enqueueChildren([KeyRevoke]())
-        throw JobWaitForChildren(.someMayFail)
+        // Only now: an attempt before this one may have been stopped half way, with all of its children done.
+        guard let children = try await context.children() else { throw JobWaitForChildren(.someMayFail) }
+        return Output(cleaned: children.total, revoked: children.succeeded)
     }
 
     private func take(

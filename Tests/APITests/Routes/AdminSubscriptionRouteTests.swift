@@ -162,7 +162,33 @@ struct AdminSubscriptionRouteTests {
             let done = try await api.send(.post, reset, ["userId": .string(alice.id.text)], as: admin)
             #expect(done.status == 200 && done["resetCount"] == 2)
             #expect(try DocumentedShape().problems(of: done.json, as: "ResetQuotas") == [])
-            #expect(try await api.count("select sum(used_requests) from subscriptions") == 0)
+            #expect(try await api.count("select sum(used_requests)::bigint from subscriptions") == 0)
+        }
+    }
+
+    @Test("a model that needs an approval from now on takes its subscriptions back, as the worker carries it out")
+    func cascade() async throws {
+        try await APIHarness.run {
+            $0.hasWorker = true
+        } _: { api in
+            try await api.addModels("gpt")
+            let people = [try await api.addUser("alice"), try await api.addUser("bob")]
+            let prefer = HTTPFields([HTTPField(name: .prefer, value: "wait=20")])
+            for person in people { try await api.subscribe(person, to: "gpt") }
+            #expect(try await api.createKey(as: people[0], headers: prefer).status == 201)
+            try await api.restrict("gpt")
+            let job = try await api.queue.enqueue(ModelCascade(modelId: "gpt", cause: .restriction))
+            try await api.wait(for: String(job.id), "succeeded")
+            let report = try await api.queue.job(id: job.id)?.result
+            #expect(report == ["moved": 2, "keys": 1, "succeeded": 1, "failed": 0])
+            #expect(try await api.count("select count(*) from subscriptions where status = 'pending'") == 2)
+            let lift = try await api.queue.enqueue(ModelCascade(modelId: "gpt", cause: .restriction))
+            try await api.wait(for: String(lift.id), "succeeded")
+            #expect(try await api.queue.job(id: lift.id)?.result?["moved"] == 0)
+            try await api.restrict("gpt", isRestricted: false)
+            let last = try await api.queue.enqueue(ModelCascade(modelId: "gpt", cause: .restriction))
+            try await api.wait(for: String(last.id), "succeeded")
+            #expect(try await api.count("select count(*) from subscriptions where status = 'active'") == 2)
         }
     }
 

@@ -31,6 +31,9 @@ struct Answer: Sendable {
 }
 
 extension APIHarness {
+    /// The headers of somebody who shows a credential.
+    func bearer(_ credential: String) -> HTTPFields { [.authorization: "Bearer \(credential)"] }
+
     /// Sends a request; `user` signs it with a session.
     func send(
         _ method: HTTPRequest.Method, _ path: String, _ body: JSONValue? = nil, as user: User? = nil,

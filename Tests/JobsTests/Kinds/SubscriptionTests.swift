@@ -113,7 +113,8 @@ struct SubscriptionTests {
             let (user, subscription, _) = try await setUp(bench)
             let own = SubscriptionCaller(
                 actor: AuditActor(userId: user.id, name: user.username), isAdministrator: true)
-            let soon = Date(timeIntervalSinceNow: 3600)
+            // Whole seconds: the database keeps no more than microseconds.
+            let soon = Date(timeIntervalSince1970: (Date().timeIntervalSince1970 + 3600).rounded())
             for caller in [bench.owner(user), own] {
                 let changed = try await bench.update(subscription, by: caller) {
                     $0.quotaTokens = 900

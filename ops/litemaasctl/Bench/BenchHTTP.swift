@@ -87,6 +87,7 @@ struct BenchHTTPCommand: AsyncParsableCommand {
             if number % 100 == 0 { Console.error("http: \(number) of \(users) users") }
         }
         let model = try await client.firstModel(session: sessions[0])
+        for session in sessions { try await client.subscribe(session: session, to: model) }
         let everyone = sessions
         let made = HTTPTally()
         let writing = try await made.part("POST /api/v1/api-keys", connections) { number in

@@ -57,6 +57,7 @@ struct KeyLoad: Sendable {
     func run() async throws -> LoadReport {
         let sessions = try await sessions()
         let model = if let model = plan.model { model } else { try await client.firstModel(session: sessions[0]) }
+        for session in sessions { try await client.subscribe(session: session, to: model) }
 
         let submitting = ContinuousClock.now
         var intents = await inParallel((0..<plan.count).map { Intent(user: $0 % sessions.count) }) { number, intent in

@@ -70,4 +70,12 @@ struct LoadClient: Sendable {
         }
         return id
     }
+
+    /// Subscribes whoever is signed in, unless they are.
+    func subscribe(session: Secret, to model: String) async throws {
+        let answer = try await send(.post, "/api/v1/subscriptions", ["modelId": .string(model)], session: session)
+        guard answer.status == 201 || answer.status == 409 else {
+            throw Refusal(description: "Subscribing to \(model) was refused: \(answer.status) \(answer.message)")
+        }
+    }
 }

@@ -150,7 +150,7 @@ extension PostgresSubscriptionStore {
                 coalesce(sum(d.total_tokens), 0)::bigint as tokens
             from (
                 select distinct user_id, model_id from usage_daily
-                where day = \(day.description)::date and user_id is not null
+                where day = \(day.description)::date and day >= \(unescaped: Self.monthStart) and user_id is not null
             ) u
             join subscriptions s on s.user_id = u.user_id and s.model_id = u.model_id
                 and s.status in ('pending', 'active', 'suspended') and s.reset_at > now()
