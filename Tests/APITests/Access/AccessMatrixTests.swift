@@ -130,7 +130,8 @@ struct AccessMatrixTests {
                 path = path.replacing("/users/{id}", with: "/users/\(try await api.addUser(name).id.text)")
             }
             return path.replacing("/models/{id}", with: "/models/gpt").replacing("/workers/{id}", with: "/workers/1")
-                .replacing("{name}", with: "default").replacing("{keyId}", with: UUID().text).replacing("{id}", with: UUID().text)
+                .replacing("{name}", with: "default").replacing("{keyId}", with: UUID().text).replacing(
+                    "{id}", with: UUID().text)
         }
 
         private func session(of user: User) async throws -> Session {

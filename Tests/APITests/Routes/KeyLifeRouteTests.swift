@@ -32,7 +32,10 @@ struct KeyLifeRouteTests {
         try await withKey { api, user, id, _ in
             let first = try await api.send(
                 .patch, "/api/v1/api-keys/\(id)",
-                ["maxBudget": 7.5, "tpmLimit": 100, "modelIds": ["gpt", "claude"], "expiresAt": "2099-01-01T00:00:00Z"],
+                [
+                    "maxBudget": 7.5, "tpmLimit": 100, "modelIds": ["gpt", "claude"],
+                    "expiresAt": "2099-01-01T00:00:00Z",
+                ],
                 as: user)
             #expect(first.status == 202, "\(first.text)")
             #expect(first["maxBudget"] == 7.5 && first["models"] == ["claude", "gpt"])
@@ -76,7 +79,8 @@ struct KeyLifeRouteTests {
         try await withKey { api, user, id, _ in
             let admin = try await api.addAdmin()
             let settings: JSONValue = [
-                "defaults": ["maxBudget": 5, "expirationDays": 30], "maximums": ["maxBudget": 10, "expirationDays": 90],
+                "defaults": ["maxBudget": 5, "expirationDays": 30],
+                "maximums": ["maxBudget": 10, "expirationDays": 90],
             ]
             let stored = try await api.send(.put, "/api/v1/admin/settings/api-key-defaults", settings, as: admin)
             #expect(stored.status == 200, "\(stored.text)")
@@ -210,7 +214,8 @@ struct KeyLifeRouteTests {
             let made = try await api.send(
                 .post, path, ["modelIds": ["claude"], "name": "for you", "maxBudget": 1000], as: admin)
             #expect(made.status == 202 && made["key"] != nil && made["models"] == ["claude"], "\(made.text)")
-            let query: PostgresQuery = "select count(*) from subscriptions where model_id = 'claude' and status = 'active'"
+            let query: PostgresQuery =
+                "select count(*) from subscriptions where model_id = 'claude' and status = 'active'"
             #expect(try await api.count(query) == 1)
             #expect(try await api.send(.get, path, as: admin)["pagination", "total"] == 2)
             let other = try await api.addUser("other")

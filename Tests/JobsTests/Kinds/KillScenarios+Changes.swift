@@ -36,15 +36,13 @@ extension KillScenario {
             }
         },
         KillScenario(KeyResetSpend.self, "a key that was used", calls: 3) { real in
-            let created = try await real.addLiveKey(try await real.addUser())
-            try await real.litellm.resetKeySpend(hash: created.key.hash, to: 6)
+            let created = try await real.addUsedKey(spend: 6)
             return Victim(jobId: try await real.bench.resetSpend(created)) {
                 try await real.disagreements(ofSpend: created, 0)
             }
         },
         KillScenario(KeysSnapshot.self, "the spend of keys", calls: 1) { real in
-            let created = try await real.addLiveKey(try await real.addUser())
-            try await real.litellm.resetKeySpend(hash: created.key.hash, to: 4)
+            let created = try await real.addUsedKey(spend: 4)
             let job = try await real.bench.services.queue.enqueue(KeysSnapshot())
             return Victim(jobId: job.id) { try await real.disagreements(ofSpend: created, 4) }
         },
@@ -72,6 +70,19 @@ extension KillScenario {
 }
 
 extension RealBench {
+    /// A key that works and has spent so much: LiteLLM takes what is spent with a key that is made.
+    func addUsedKey(spend: Decimal) async throws -> CreatedKey {
+        let created = try await addKey(try await addUser())
+        var spec = try created.key.litellmSpec(intent: created.job.id, now: Date())
+        spec.spend = spend
+        try await litellm.generateKey(spec, secret: created.secret)
+        let verify = try await bench.services.queue.enqueue(KeyVerify(keyId: created.key.id))
+        try await bench.finish(created.job.id)
+        try await bench.attempt(verify.id)
+        try await bench.finish(verify.id)
+        return created
+    }
+
     /// - Parameters:
     ///   - old: how the secret before is to be seen.
     ///   - secrets: of the user in LiteLLM.
