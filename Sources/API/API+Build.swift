@@ -26,7 +26,10 @@ struct APIProcess {
         MetricsSystem.bootstrap(PrometheusMetricsFactory(registry))
         ProcessMetrics.install(in: registry, service: "litemaas-api")
 
-        let database = PostgresClient(settings: configuration.database, logger: logger)
+        var settings = configuration.database
+        // Compiling a plan takes longer than any statement here: half a second for the statistics of jobs.
+        settings.sessionSettings["jit"] = "off"
+        let database = PostgresClient(settings: settings, logger: logger)
         try await Migrator.requireCurrent(client: database, atLeast: SchemaVersion.required)
         let queue = JobQueue(database: database, catalog: .standard, logger: logger)
         try await queue.prepare()

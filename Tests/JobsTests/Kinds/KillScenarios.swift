@@ -35,7 +35,9 @@ struct KillScenario: Sendable, CustomTestStringConvertible {
     }
 
     /// One row for each way in which a kind changes LiteLLM, or reads it.
-    static let all: [KillScenario] = [
+    static let all = provisioning + changesOfKeys + models
+
+    private static let provisioning: [KillScenario] = [
         KillScenario(TeamEnsure.self, "a new team", calls: 3) { real in
             let team = try await real.addTeam()
             return Victim(jobId: try await real.ensureTeam(team)) {

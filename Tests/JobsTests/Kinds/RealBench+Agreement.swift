@@ -117,7 +117,7 @@ extension RealBench {
         return wrong
     }
 
-    private static func wrong(_ checks: [String: Bool]) -> [String] {
+    static func wrong(_ checks: [String: Bool]) -> [String] {
         checks.filter { !$0.value }.keys.sorted()
     }
 
