@@ -84,7 +84,7 @@ struct KeySecretRoutes: RouteGroup {
 
     private func resetSpend(_ call: AuthenticatedCall) async throws -> Response {
         let id = try call.call.uuid("id")
-        let key = try await visible.find(id, for: call.principal, others: .usersWrite, programs: .adminAPIKeys)
+        let key = try await visible.find(id, for: call.principal, others: .usersWrite, programs: .apiKeysWrite)
         let isOwn = call.principal.user?.id == key.userId && !call.principal.may(.adminAPIKeys)
         if isOwn, try await settings.get(APIKeyDefaults.self, in: database)?.maximums.maxBudget != nil {
             throw APIError(
