@@ -27,6 +27,8 @@ WAITING = {
 # Answers that are as right as a success, and why.
 OTHER_ANSWERS = {
     "POST /api/v1/admin/schedules/{name}/trigger": {409},  # The job of the tick before still runs.
+    "POST /api/v1/api-keys/{id}/reveal": {403},  # Only where the operator keeps secrets.
+    "POST /api/v1/api-keys/{id}/retrieve-key": {403},
 }
 
 

@@ -52,6 +52,7 @@ class World:
         self.numbers = itertools.count(1)
         self.run = f"{os.getpid()}{int(time.time()) % 100000}"
         api.token = self.person(["admin", "user"])["access_token"]
+        self.me = api.ask("GET", "/api/v1/auth/me")["id"]
         self.model = self.first_model()
         self.subscription = self.subscribe(None)
         self.key, self.job = self.keys(1)[0]
@@ -269,6 +270,19 @@ class World:
                     lambda: {"body": {"permissions": ["models:read", "users:write"]}}),
                 "POST /api/v1/api-keys": lambda: self.each(lambda: {"body": self.key_body()}),
                 "DELETE /api/v1/api-keys/{id}": lambda: [{"id": key} for key in self.live_keys()],
+                "PATCH /api/v1/api-keys/{id}": lambda: self.about_keys({"maxBudget": 5}),
+                "POST /api/v1/api-keys/{id}/rotate": lambda: self.about_keys(None),
+                "POST /api/v1/api-keys/{id}/reveal": lambda: self.about_keys(None),
+                "POST /api/v1/api-keys/{id}/retrieve-key": lambda: self.about_keys(None),
+                "POST /api/v1/api-keys/{id}/reset-spend": lambda: self.about_keys(None),
+                "POST /api/v1/api-keys/validate": lambda: self.each(lambda: {"body": {"key": "sk-0123456789abcdef"}}),
+                "POST /api/v1/api-keys/admin/cleanup-expired": lambda: self.each(dict),
+                "POST /api/v1/admin/users/{id}/api-keys": lambda: [
+                    {"id": user, "body": self.key_body()} for user in self.users(self.count)],
+                "PATCH /api/v1/admin/users/{id}/api-keys/{keyId}": lambda: self.about_keys({"maxBudget": 5}, "keyId"),
+                "DELETE /api/v1/admin/users/{id}/api-keys/{keyId}": lambda: self.about_keys(reason, "keyId"),
+                "POST /api/v1/admin/users/{id}/api-keys/{keyId}/reset-spend": lambda: self.about_keys(None, "keyId"),
+                "POST /api/v1/models/refresh": lambda: self.each(dict),
                 "POST /api/v1/models/sync": lambda: self.each(dict),
                 "POST /api/v1/admin/sync/models": lambda: self.each(dict),
                 "POST /api/v1/subscriptions": lambda: self.each(
@@ -322,6 +336,11 @@ class World:
                 "POST /api/v1/admin/workers/{id}/resume": lambda: self.each(dict),
             }
         return self.calls
+
+    def about_keys(self, body, name="id"):
+        """About a key each; beside `keyId`, `id` is its owner."""
+        owner = {} if name == "id" else {"id": self.me}
+        return [owner | {name: key, "body": body} for key in self.live_keys()]
 
     def about_users(self, body):
         return [{"id": user, "body": body} for user in self.users(self.count)]
