@@ -7,15 +7,11 @@ func allRoutes(_ dependencies: APIDependencies) -> [Route] {
     let groups: [any RouteGroup] = [
         dependencies.system, dependencies.docs, dependencies.config, dependencies.settingRoutes, dependencies.health,
         dependencies.auth, dependencies.authInformation, dependencies.sessions, dependencies.serviceTokens,
-        dependencies.permissions, dependencies.keys, dependencies.keySecrets, dependencies.keyReports,
-        dependencies.adminKeys, dependencies.models, dependencies.modelStatus, dependencies.adminModels,
-        dependencies.subscriptions, dependencies.adminSubscriptions, dependencies.userSubscriptions,
+        dependencies.permissions, dependencies.models, dependencies.modelStatus, dependencies.adminModels,
         dependencies.users, dependencies.ownUser, dependencies.adminUsers, dependencies.userConflicts,
         dependencies.teams, dependencies.audit, dependencies.adminSystem, dependencies.usage, dependencies.jobs,
-        dependencies.adminJobs, dependencies.adminQueues,
-        dependencies.adminLimits, dependencies.adminSchedules, dependencies.adminBreakers, dependencies.adminWorkers,
     ]
-    return groups.flatMap(\.routes)
+    return (groups + dependencies.rights + dependencies.engine).flatMap(\.routes)
 }
 
 /// The router with all routes and layers; the same for the process and for tests.

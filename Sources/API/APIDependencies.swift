@@ -21,16 +21,14 @@ struct APIDependencies: Sendable {
     let serviceTokens: ServiceTokenRoutes
     let permissions = PermissionRoutes()
     let authInformation: AuthInformationRoutes
-    let keys: KeyRoutes
-    let keySecrets: KeySecretRoutes
-    let keyReports: KeyReportRoutes
-    let adminKeys: AdminKeyRoutes
     let models: ModelRoutes
-    let subscriptions: SubscriptionRoutes
-    let adminSubscriptions: AdminSubscriptionRoutes
-    let userSubscriptions: UserSubscriptionRoutes
     let modelStatus: ModelStatusRoutes
     let adminModels: AdminModelRoutes
+    /// Keys and subscriptions.
+    let rights: [any RouteGroup]
+    let jobs: JobRoutes
+    /// What operators see and change of the engine.
+    let engine: [any RouteGroup]
     let users: UserRoutes
     let ownUser: OwnUserRoutes
     let adminUsers: AdminUserRoutes
@@ -39,13 +37,6 @@ struct APIDependencies: Sendable {
     let audit: AuditRoutes
     let adminSystem: AdminSystemRoutes
     let usage: UsageRoutes
-    let jobs: JobRoutes
-    let adminJobs: AdminJobRoutes
-    let adminQueues: AdminQueueRoutes
-    let adminLimits: AdminLimitRoutes
-    let adminSchedules: AdminScheduleRoutes
-    let adminBreakers: AdminBreakerRoutes
-    let adminWorkers: AdminWorkerRoutes
 
     /// - Parameters:
     ///   - queue: prepared; enqueues in `database`.
@@ -91,21 +82,9 @@ struct APIDependencies: Sendable {
         self.sessions = SessionRoutes(
             sessions: sessions, authenticator: authenticator, provider: provider, settings: settings)
         serviceTokens = ServiceTokenRoutes(database: database, changes: changes)
-        let keyProvisioning = KeyProvisioning(queue: queue, sealer: sealer, settings: provisioning)
-        keys = KeyRoutes(database: database, sealer: sealer, provisioning: keyProvisioning, changes: changes)
-        keySecrets = KeySecretRoutes(
-            database: database, sealer: sealer, provisioning: keyProvisioning, changes: changes,
-            revealEnabled: provisioning.keepsSecretsForReveal)
-        keyReports = KeyReportRoutes(database: database)
-        adminKeys = AdminKeyRoutes(
-            database: database, provisioning: keyProvisioning, subscriptions: Subscriptions(queue: queue),
-            changes: changes)
         models = ModelRoutes(database: database, catalogue: ModelCatalogue(queue: queue), changes: changes)
-        let rights = Subscriptions(queue: queue)
-        subscriptions = SubscriptionRoutes(database: database, subscriptions: rights, changes: changes)
-        adminSubscriptions = AdminSubscriptionRoutes(
-            database: database, queue: queue, subscriptions: rights, changes: changes)
-        userSubscriptions = UserSubscriptionRoutes(database: database, subscriptions: rights, changes: changes)
+        rights = Self.rights(
+            database: database, queue: queue, sealer: sealer, provisioning: provisioning, changes: changes)
         modelStatus = ModelStatusRoutes(database: database)
         adminModels = AdminModelRoutes(
             database: database, queue: queue, sealer: sealer,
@@ -126,12 +105,39 @@ struct APIDependencies: Sendable {
         usage = UsageRoutes(database: database, collection: UsageCollection(queue: queue), changes: changes)
         let administration = JobAdministration(queue: queue)
         jobs = JobRoutes(queue: queue, waiters: waiters, changes: changes, administration: administration)
-        adminJobs = AdminJobRoutes(administration: administration, changes: changes)
-        adminQueues = AdminQueueRoutes(queues: QueueAdministration(queue: queue), changes: changes)
-        adminLimits = AdminLimitRoutes(limits: JobLimits(queue: queue), changes: changes)
-        adminSchedules = AdminScheduleRoutes(
-            schedules: JobSchedules(queue: queue), queue: queue, changes: changes)
-        adminBreakers = AdminBreakerRoutes(breakers: BreakerAdministration(queue: queue), changes: changes)
-        adminWorkers = AdminWorkerRoutes(workers: WorkerAdministration(queue: queue), changes: changes)
+        engine = Self.engine(administration, queue: queue, changes: changes)
+    }
+
+    private static func rights(
+        database: PostgresClient, queue: JobQueue, sealer: Sealer, provisioning: ProvisioningSettings,
+        changes: Changes
+    ) -> [any RouteGroup] {
+        let keys = KeyProvisioning(queue: queue, sealer: sealer, settings: provisioning)
+        let subscriptions = Subscriptions(queue: queue)
+        return [
+            KeyRoutes(database: database, sealer: sealer, provisioning: keys, changes: changes),
+            KeySecretRoutes(
+                database: database, sealer: sealer, provisioning: keys, changes: changes,
+                revealEnabled: provisioning.keepsSecretsForReveal),
+            KeyReportRoutes(database: database),
+            AdminKeyRoutes(database: database, provisioning: keys, subscriptions: subscriptions, changes: changes),
+            SubscriptionRoutes(database: database, subscriptions: subscriptions, changes: changes),
+            AdminSubscriptionRoutes(
+                database: database, queue: queue, subscriptions: subscriptions, changes: changes),
+            UserSubscriptionRoutes(database: database, subscriptions: subscriptions, changes: changes),
+        ]
+    }
+
+    private static func engine(
+        _ administration: JobAdministration, queue: JobQueue, changes: Changes
+    ) -> [any RouteGroup] {
+        [
+            AdminJobRoutes(administration: administration, changes: changes),
+            AdminQueueRoutes(queues: QueueAdministration(queue: queue), changes: changes),
+            AdminLimitRoutes(limits: JobLimits(queue: queue), changes: changes),
+            AdminScheduleRoutes(schedules: JobSchedules(queue: queue), queue: queue, changes: changes),
+            AdminBreakerRoutes(breakers: BreakerAdministration(queue: queue), changes: changes),
+            AdminWorkerRoutes(workers: WorkerAdministration(queue: queue), changes: changes),
+        ]
     }
 }

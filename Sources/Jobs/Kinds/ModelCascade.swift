@@ -110,6 +110,8 @@ package struct ModelCascade: JobKind {
     }
 
     package func ended(_ end: JobEnd, in transaction: PostgresTransaction) async throws {
+        // Taken back before it began, or by an operator: whoever does that writes it down.
+        guard end.state == .failed else { return }
         let requester = try await PostgresJobStore().requester(ofLive: end.jobId, in: transaction)
         try await PostgresAuditStore().appendOutcome(
             AuditEntry(

@@ -13,7 +13,7 @@ struct KeyRotation: Sendable {
         guard
             let old = try await PostgresAPIKeyStore().swap(to: key.hash, of: key.id, grace: grace, in: transaction)
         else { return false }
-        try await context.retire(old.hash, of: key.id, at: old.retireAt, in: transaction)
+        try await context.retire(old.hash, of: key.id, at: grace > .zero ? old.retireAt : nil, in: transaction)
         return true
     }
 }

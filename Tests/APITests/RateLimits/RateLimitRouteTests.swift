@@ -90,8 +90,9 @@ struct RateLimitRouteTests {
             let known = Set(allRoutes(api.dependencies).map(\.path))
             #expect(RouteLimit.exemptPaths.subtracting(known) == [])
             for path in RouteLimit.exemptPaths {
+                let path = path.replacing("{name}", with: "docs.css")
                 for answer in try await Self.get(api, path, 3, headers: [:]) {
-                    #expect(answer.status == 200 && answer.headers[.rateLimitLimit] == nil, "\(path)")
+                    #expect(answer.status < 400 && answer.headers[.rateLimitLimit] == nil, "\(path)")
                 }
             }
         }

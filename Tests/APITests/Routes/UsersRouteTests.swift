@@ -159,7 +159,7 @@ struct UsersRouteTests {
                 answer["usage"] == [
                     "totalRequests": 7, "totalTokens": 70, "currentMonthRequests": 3, "currentMonthTokens": 30,
                 ])
-            #expect(answer["subscriptions"] == ["total": 0, "active": 0, "suspended": 0])
+            #expect(answer["subscriptions"] == ["total": 1, "active": 1, "suspended": 0])
             #expect(try DocumentedShape().problems(of: answer.json, as: "OwnStatistics") == [])
 
             let admin = try await api.addAdmin()

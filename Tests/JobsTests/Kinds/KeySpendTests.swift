@@ -61,7 +61,9 @@ struct KeySpendTests {
             }
             let hash = keys[0].key.hash
             bench.litellm.change { $0.keys[hash]?["spend"] = 6 }
-            try await bench.attempt(try await bench.resetSpend(keys[0]))
+            let first = try await bench.resetSpend(keys[0])
+            try await bench.attempt(first)
+            try await bench.finish(first)
             bench.litellm.change { $0.keys[hash]?["spend"] = 6 }
             let look = try await bench.database.query(
                 "select id from jobs where state = 2 and args->>'spentBefore' is not null"

@@ -92,7 +92,8 @@ struct KeyUpdateTests {
             let entries = try await PostgresAuditStore().entries(
                 resourceType: "api_key", resourceId: created.key.id.text, limit: 10, in: bench.database)
             #expect(entries.count { $0.action == "API_KEY_UPDATE" } == 3)
-            #expect(entries.first?.newValues == ["maxBudget": 4] && entries.first?.oldValues == ["maxBudget": 3])
+            let last = try #require(entries.first { $0.action == "API_KEY_UPDATE" })
+            #expect(last.newValues?["maxBudget"]?.doubleValue == 4 && last.oldValues?["maxBudget"]?.doubleValue == 3)
         }
     }
 

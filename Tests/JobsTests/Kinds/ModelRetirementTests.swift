@@ -55,7 +55,7 @@ struct ModelRetirementTests {
     func comesBackLate() async throws {
         try await withLostModel { bench in
             let plan = try #require(try await plan(bench))
-            try await bench.attempt(plan.jobId)
+            _ = await #expect(throws: JobWaitForChildren.self) { try await bench.attempt(plan.jobId) }
             try await bench.finish(plan.jobId)
             bench.litellm.change { $0.deployments.append(KindBench.deployment("c")) }
             try await bench.sync()
