@@ -79,6 +79,9 @@ struct RunningStack: Sendable {
             "DATABASE_URL": database.url.reveal(), "LITELLM_API_URL": litellm, "LITELLM_API_KEY": secrets.masterKey,
             "JWT_SECRET": secrets.jwtSecret, "SECRETS_KEYS": "k1:\(secrets.sealingKey.base64EncodedString())",
             "LOG_LEVEL": "trace", "LOG_FORMAT": "json",
+            // Tests ask more often than people do.
+            "RATE_LIMIT_GLOBAL": "0", "RATE_LIMIT_AUTHENTICATED": "0", "RATE_LIMIT_API_KEY": "0",
+            "RATE_LIMIT_ADMIN": "0", "RATE_LIMIT_LOGIN": "0",
         ]
         simulator = try RunningProgram(
             "litellm-simulator", ["--port", "\(ports[0])", "--call-log", callLog.path],
