@@ -49,7 +49,8 @@ struct Changes: Sendable {
     ) async throws -> Response {
         let prefer = Prefer(call.request.headers)
         guard let key = try IdempotencyKey(call, body: body) else {
-            let change = try await database.withTransaction { try await change($0) }
+            // Two changes of the same things may each hold what the other wants: the server lets one of them try again.
+            let change = try await database.withTransaction(retries: 2) { try await change($0) }
             return try await answer(change, prefer: prefer, outcome: outcome)
         }
         switch try await once(key, change) {
@@ -65,7 +66,7 @@ struct Changes: Sendable {
         _ key: IdempotencyKey, _ change: @escaping @Sendable (PostgresTransaction) async throws -> Change
     ) async throws -> Result {
         do {
-            return try await database.withTransaction { transaction in
+            return try await database.withTransaction(retries: 2) { transaction in
                 switch try await answers.claim(
                     key.scope, bodyHash: key.bodyHash, wait: IdempotencyKey.wait, in: transaction)
                 {

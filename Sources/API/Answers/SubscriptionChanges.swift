@@ -47,6 +47,6 @@ extension AuthenticatedCall {
     func subscriptionCaller(isAdministrator: Bool? = nil) -> SubscriptionCaller {
         SubscriptionCaller(
             actor: actor, isAdministrator: isAdministrator ?? principal.may(.adminSubscriptionsWrite),
-            actsForOwners: principal.user == nil)
+            actsForOwners: principal.user == nil, personBehind: principal.creatorId)
     }
 }

@@ -72,7 +72,8 @@ struct Authenticator: Sendable {
         guard let known = try await callers.serviceToken(hash: hash) else { throw Self.unknownServiceToken }
         return Principal(
             service: ServiceIdentity(
-                id: known.id, name: known.name, permissions: Permission.named(by: known.scopes)))
+                id: known.id, name: known.name, permissions: Permission.named(by: known.scopes),
+                creatorId: known.creatorId))
     }
 
     private static var unknownServiceToken: APIError {

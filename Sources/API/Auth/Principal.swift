@@ -48,6 +48,11 @@ struct Principal: Sendable {
         if case .user(let user) = subject { user } else { nil }
     }
 
+    /// The person who made a program's token; nil for people and for tokens that nobody made.
+    var creatorId: UUID? {
+        if case .service(let service) = subject { service.creatorId } else { nil }
+    }
+
     /// The person whose own things this request is about. 403 for a program, which has none.
     func requireUser() throws(APIError) -> User {
         guard let user else {
@@ -97,6 +102,8 @@ struct ServiceIdentity: Sendable {
     let id: UUID?
     let name: String
     let permissions: Set<Permission>
+    /// The person who made the token, if one did.
+    var creatorId: UUID?
 
     /// As job rows and idempotency keys name it.
     var requesterId: String { "service:\(id?.text ?? name)" }

@@ -106,9 +106,11 @@ struct AdminKeyRoutes: RouteGroup {
     private func create(_ call: AuthenticatedCall) async throws -> Response {
         let user = try await user(call)
         let body = try await call.call.body()
-        let request = try KeyCreateRequest(body, userId: user.id)
         // For oneself there is no decision of another person behind it: then as everybody does.
         let isOwn = call.principal.user?.id == user.id
+        var wanted = try KeyCreateRequest(body, userId: user.id)
+        wanted.isSelfService = isOwn
+        let request = wanted
         let outcome = Changes.Outcome(
             status: .created,
             reload: { job in
@@ -117,7 +119,7 @@ struct AdminKeyRoutes: RouteGroup {
             })
         return try await changes.perform(call, body: body.bytes, outcome: outcome) { transaction in
             if !isOwn {
-                let caller = SubscriptionCaller(actor: call.actor, isAdministrator: true)
+                let caller = call.subscriptionCaller(isAdministrator: true)
                 _ = try await subscriptions.assign(request.modelIds, to: user.id, by: caller, in: transaction)
             }
             return Change(
@@ -130,7 +132,8 @@ struct AdminKeyRoutes: RouteGroup {
         let key = try await visible.find(try call.call.uuid("keyId"), of: try await user(call).id)
         let body = try await call.call.body()
         return try await changes.change(
-            call, body, try body.keyChange(), of: key.id, isSelfService: false, provisioning, visible)
+            call, body, try body.keyChange(), of: key.id, isSelfService: call.principal.user?.id == key.userId,
+            provisioning, visible)
     }
 
     private func revoke(_ call: AuthenticatedCall) async throws -> Response {

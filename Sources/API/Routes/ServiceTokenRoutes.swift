@@ -53,6 +53,7 @@ struct ServiceTokenRoutes: RouteGroup {
         return try await changes.perform(call, body: body.bytes, outcome: outcome) { transaction in
             let token = try await store.insert(
                 name: name, secret: secret, scopes: scopes, expiresAt: expiresAt, createdBy: call.actor.name,
+                creatorId: call.principal.user?.id,
                 in: transaction)
             let view = ServiceTokenView(token: token)
             try await audit.append(

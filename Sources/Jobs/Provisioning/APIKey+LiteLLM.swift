@@ -59,7 +59,8 @@ extension APIKey {
     /// What to send to LiteLLM.
     ///
     /// - Throws: ``JobFailure`` when the row cannot be expressed there.
-    func litellmSpec(intent jobId: Int64, now: Date) throws(JobFailure) -> LiteLLMKeySpec {
+    /// - Parameter isKnown: whether LiteLLM has the key already: one whose time is over ends there at once.
+    func litellmSpec(intent jobId: Int64, now: Date, isKnown: Bool = false) throws(JobFailure) -> LiteLLMKeySpec {
         // One that is blocked may name models that its owner may not use: LiteLLM takes no models for all of them.
         guard let models = LiteLLMModelNames(grantedModelIds) ?? LiteLLMModelNames(modelIds) else {
             throw .permanent(code: "no_models", message: "The key has no model left, and LiteLLM takes none for all.")
@@ -81,13 +82,12 @@ extension APIKey {
         spec.modelMaxBudget = budgets
         spec.modelRpmLimit = rpm
         spec.modelTpmLimit = tpm
-        spec.permissions = litellmPermissions
         if let expiresAt {
             let seconds = Int(expiresAt.timeIntervalSince(now).rounded(.up))
-            guard seconds > 0 else {
+            guard seconds > 0 || isKnown else {
                 throw .permanent(code: "key_expired", message: "The key's time was over before it could be created.")
             }
-            spec.duration = "\(seconds)s"
+            spec.duration = "\(max(seconds, 1))s"
         }
         return spec
     }
@@ -103,23 +103,24 @@ extension APIKey {
         return spec
     }
 
-    /// `allowChatCompletions` becomes `allow_chat_completions`; nil when there are none.
-    private var litellmPermissions: JSONValue? {
-        guard let members = permissions.objectValue, !members.isEmpty else { return nil }
-        let renamed = members.map { ($0.key.snakeCased, $0.value) }
-        return .object(Dictionary(renamed, uniquingKeysWith: { first, _ in first }))
-    }
-
     /// What LiteLLM does not do for the key although it works, as read back.
     func warnings(about key: LiteLLMKey) -> [APIKeyWarning] {
         let wanted = limits.litellmModelBudgets ?? [:]
         let stored = key.modelMaxBudget?.objectValue ?? [:]
-        guard !wanted.keys.allSatisfy({ stored[$0] != nil }) else { return [] }
-        return [
-            APIKeyWarning(
-                code: LiteLLMError.Code.enterpriseOnly, field: "modelMaxBudget",
-                message: "LiteLLM has no licence for budgets by model; the key works without them.")
-        ]
+        var warnings: [APIKeyWarning] = []
+        if !wanted.keys.allSatisfy({ stored[$0] != nil }) {
+            warnings.append(
+                APIKeyWarning(
+                    code: LiteLLMError.Code.enterpriseOnly, field: "modelMaxBudget",
+                    message: "LiteLLM has no licence for budgets by model; the key works without them."))
+        }
+        if permissions.objectValue?.contains(where: { $0.value.boolValue == false }) == true {
+            warnings.append(
+                APIKeyWarning(
+                    code: "not_enforced", field: "permissions",
+                    message: "LiteLLM has no such permissions: they are kept here, and the key works without them."))
+        }
+        return warnings
     }
 
     /// The fields in which LiteLLM's key is not what this row wants; empty when it is. Budgets by model are not among
@@ -141,12 +142,14 @@ extension APIKey {
         check("modelRpmLimit", key.modelRpmLimit == APIKeyLimits.counts(limits.modelRpmLimit))
         check("modelTpmLimit", key.modelTpmLimit == APIKeyLimits.counts(limits.modelTpmLimit))
         check("expiresAt", isSameExpiry(key.expires))
+        check("permissions", key.permissions?.objectValue?.isEmpty ?? true)
+        check("allowedRoutes", key.allowedRoutes == LiteLLMKey.routes)
         return fields
     }
 
-    private func isSameExpiry(_ other: Date?) -> Bool {
+    private func isSameExpiry(_ other: Date?, within tolerance: TimeInterval = expiryTolerance) -> Bool {
         guard let expiresAt, let other else { return expiresAt == nil && other == nil }
-        return abs(expiresAt.timeIntervalSince(other)) <= Self.expiryTolerance
+        return abs(expiresAt.timeIntervalSince(other)) <= tolerance
     }
 
     /// What makes LiteLLM's key all that this row wants.
@@ -172,9 +175,10 @@ extension APIKey {
         change.maxParallelRequests = FieldChange(desired: spec.maxParallelRequests)
         let budgets = key.modelMaxBudget?.objectValue ?? [:]
         if !spec.modelMaxBudget.isEmpty || !budgets.isEmpty { change.modelMaxBudget = .set(spec.modelMaxBudget) }
-        if let permissions = spec.permissions { change.permissions = .set(permissions) }
+        change.clearsPermissions = key.permissions?.objectValue?.isEmpty == false
+        change.setsRoutes = key.allowedRoutes != LiteLLMKey.routes
         // LiteLLM counts the time left from when it gets the request.
-        if !isSameExpiry(key.expires) { change.duration = FieldChange(desired: spec.duration) }
+        if !isSameExpiry(key.expires, within: 5) { change.duration = FieldChange(desired: spec.duration) }
         return change
     }
 
@@ -195,21 +199,11 @@ extension APIKey {
             case "modelRpmLimit": change.modelRpmLimit = .set(spec.modelRpmLimit)
             case "modelTpmLimit": change.modelTpmLimit = .set(spec.modelTpmLimit)
             case "expiresAt": change.duration = FieldChange(desired: spec.duration)
+            case "permissions": change.clearsPermissions = true
+            case "allowedRoutes": change.setsRoutes = true
             default: break
             }
         }
         return change
-    }
-}
-
-extension String {
-    /// `allowChatCompletions` as `allow_chat_completions`.
-    fileprivate var snakeCased: String {
-        var text = ""
-        for character in self {
-            if character.isUppercase, !text.isEmpty { text.append("_") }
-            text.append(contentsOf: character.lowercased())
-        }
-        return text
     }
 }

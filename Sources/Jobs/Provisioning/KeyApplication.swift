@@ -100,7 +100,7 @@ struct KeyApplication: Sendable {
             guard let found = try await context.litellm.keyInfo(hash: key.hash), found.status != .deleted else {
                 return nil
             }
-            try check(key, found)
+            // Whatever its metadata says: only we knew the secret that has this hash.
             let isBlocked = found.status == .blocked
             if standing.isHeld, !isBlocked {
                 try await ignoringAbsence { try await context.litellm.blockKey(hash: key.hash) }
@@ -131,7 +131,7 @@ struct KeyApplication: Sendable {
     private func fields(of key: APIKey, differingFrom found: LiteLLMKey) -> [String] {
         var fields = key.differences(from: found)
         switch scope {
-        case .access: fields = fields.filter { $0 == "models" }
+        case .access: fields = fields.filter { ["models", "permissions", "allowedRoutes"].contains($0) }
         case .everything:
             if (found.marker?.version ?? 0) < key.sync.versionWanted { fields.append("marker") }
         }
@@ -142,7 +142,7 @@ struct KeyApplication: Sendable {
         guard let now = try await keys.createWindow(keyId, in: context.services.database)?.now else {
             throw JobFailure.rowMissing("API key")
         }
-        let spec = try key.litellmSpec(intent: context.id, now: now)
+        let spec = try key.litellmSpec(intent: context.id, now: now, isKnown: true)
         var change =
             scope == .everything
             ? key.litellmChange(of: found, from: spec) : key.litellmChange(of: fields, from: spec)
@@ -155,14 +155,6 @@ struct KeyApplication: Sendable {
                 change.modelMaxBudget = .keep
                 try await context.litellm.updateKey(hash: key.hash, change)
             }
-        }
-    }
-
-    private func check(_ key: APIKey, _ found: LiteLLMKey) throws(JobFailure) {
-        guard key.owns(found) else {
-            throw .conflict(
-                code: "key_conflict",
-                message: "LiteLLM has a key with the secret of key \(keyId.text), but it is not marked as that key.")
         }
     }
 

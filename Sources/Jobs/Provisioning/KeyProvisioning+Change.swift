@@ -28,6 +28,10 @@ extension KeyProvisioning {
         in transaction: PostgresTransaction
     ) async throws -> (key: APIKey, job: EnqueuedJob?) {
         let old = try await lockUsable(id, in: transaction)
+        guard !old.neverCreated else {
+            throw ProvisioningError(
+                .keyUnfinished, "LiteLLM never had this key; retry its job, rotate it or delete it.")
+        }
         let wanted = change.applied(to: old)
         try await check(wanted, old, in: transaction)
         if isSelfService { try await checkMaximums(wanted, old, in: transaction) }
@@ -67,9 +71,17 @@ extension KeyProvisioning {
             throw ProvisioningError(.expiryInPast, "The time of expiry lies in the past.", field: "expiresAt")
         }
         guard let expiry = old.expiresAt, expiry <= now() else { return }
-        // It comes back to life, and so takes a place again.
-        guard try await keys.usableCount(ofUser: old.userId, in: transaction) < settings.maxActiveKeysPerUser else {
+        try await checkPlace(for: old, in: transaction)
+    }
+
+    /// For a key that comes back to life: it takes a place again, and its team has to be its owner's still.
+    private func checkPlace(for key: APIKey, in transaction: PostgresTransaction) async throws {
+        guard try await keys.usableCount(ofUser: key.userId, in: transaction) < settings.maxActiveKeysPerUser else {
             throw keyLimitReached
+        }
+        guard let teamId = key.teamId else { return }
+        guard try await !transaction.query(teams.findQuery(teamId, ofUser: key.userId)).isEmpty else {
+            throw ProvisioningError(.keyInactive, "The key's team is gone, or its owner is no longer in it.")
         }
     }
 
@@ -117,6 +129,7 @@ extension KeyProvisioning {
             throw ProvisioningError(
                 .keyUnfinished, "The key's creation or rotation has not come to its end; try again then.")
         }
+        if key.neverCreated { try await checkPlace(for: key, in: transaction) }
         let grace = grace ?? settings.rotationGrace
         let minted = APIKeySecret.mint()
         let number = try await keys.tokenCount(of: id, in: transaction) + 1

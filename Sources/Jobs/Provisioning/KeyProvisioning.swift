@@ -56,7 +56,7 @@ package struct KeyProvisioning: Sendable {
     private let teamProvisioning: TeamProvisioning
     let keys = PostgresAPIKeyStore()
     let users = PostgresUserStore()
-    private let teams = PostgresTeamStore()
+    let teams = PostgresTeamStore()
     let models = PostgresModelStore()
     let secrets = PostgresSealedSecretStore()
     let audit = PostgresAuditStore()

@@ -10,9 +10,14 @@ struct KeyRotation: Sendable {
 
     /// Makes the secret the key's own and arranges the end of the one before it. False when it is not wanted any more.
     func swap(to key: APIKey, _ context: JobContext, in transaction: PostgresTransaction) async throws -> Bool {
-        guard
-            let old = try await PostgresAPIKeyStore().swap(to: key.hash, of: key.id, grace: grace, in: transaction)
-        else { return false }
+        let keys = PostgresAPIKeyStore()
+        guard let old = try await keys.swap(to: key.hash, of: key.id, grace: grace, in: transaction) else {
+            return false
+        }
+        // Each has a budget and rates of its own in LiteLLM: two at once are enough.
+        for hash in try await keys.endGrace(of: key.id, except: old.hash, in: transaction) {
+            try await context.retire(hash, of: key.id, at: nil, in: transaction)
+        }
         try await context.retire(old.hash, of: key.id, at: grace > .zero ? old.retireAt : nil, in: transaction)
         return true
     }

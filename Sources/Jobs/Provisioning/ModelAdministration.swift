@@ -118,13 +118,15 @@ package struct ModelAdministration: Sendable {
     ) async throws {
         var spec = known?.spec ?? ModelSpec()
         var deploymentId = known?.deploymentId
+        var adopted: ModelDeployment?
         if known == nil {
             let deployment = try await adoptable(id, in: transaction)
+            adopted = deployment
             deploymentId = deployment.id
             spec.apiBase = try await models.find(id, in: transaction)?.model.apiBase
         }
         let old = spec
-        try change.apply(to: &spec)
+        try change.apply(to: &spec, adopted: adopted)
         // LiteLLM would show the provider's key to whoever is at the new address.
         if spec.apiBase != old.apiBase, change.apiKey == nil, known?.hasKey ?? true || known?.isAdopted ?? true {
             throw ProvisioningError(

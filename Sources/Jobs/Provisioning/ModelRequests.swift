@@ -81,8 +81,9 @@ package struct ModelChange: Sendable {
         backendModelName != nil || apiKey != nil || parameters != ModelParameters()
     }
 
+    /// - Parameter adopted: the deployment that is taken over with this change; its provider and name stay.
     /// - Throws: ``ProvisioningError`` `invalidModel`.
-    func apply(to spec: inout ModelSpec) throws {
+    func apply(to spec: inout ModelSpec, adopted: ModelDeployment? = nil) throws {
         let converts = spec.capabilities["convert"] ?? false
         if let wanted = parameters.capabilities["convert"], wanted != converts, spec.target != nil {
             throw ProvisioningError(
@@ -90,10 +91,10 @@ package struct ModelChange: Sendable {
                 field: "supports_convert")
         }
         parameters.apply(to: &spec)
-        guard let backendModelName else { return }
+        guard let backendModelName, adopted == nil || backendModelName != adopted?.backendModelName else { return }
         let provider = spec.target.flatMap { $0.split(separator: "/", maxSplits: 1).first.map(String.init) }
         let fallback = spec.capabilities["convert"] == true ? ModelSpec.converter : "openai"
-        spec.target = "\(provider ?? fallback)/\(backendModelName)"
+        spec.target = "\(provider ?? adopted?.provider ?? fallback)/\(backendModelName)"
     }
 }
 

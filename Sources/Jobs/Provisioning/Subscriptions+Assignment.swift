@@ -19,7 +19,7 @@ extension Subscriptions {
     package func assign(
         _ modelIds: [String], to userId: UUID, by caller: SubscriptionCaller, in transaction: PostgresTransaction
     ) async throws -> AssignedSubscriptions {
-        guard caller.actor.userId != userId else { throw SubscriptionError.own("assigned") }
+        guard !caller.concerns(userId) else { throw SubscriptionError.own("assigned") }
         guard userId != User.systemId, try await PostgresUserStore().find(userId, in: transaction) != nil else {
             throw SubscriptionError(.userNotFound, "There is no such user.", field: "userId")
         }
@@ -76,8 +76,9 @@ extension Subscriptions {
     package func resetQuotas(
         ofUser userId: UUID?, by caller: SubscriptionCaller, in transaction: PostgresTransaction
     ) async throws -> (count: Int, keyJobs: [KeyJob]) {
-        if let userId, userId == caller.actor.userId { throw SubscriptionError.own("reset") }
-        let all = try await store.lock(ofUser: userId, except: caller.actor.userId, in: transaction)
+        if let userId, caller.concerns(userId) { throw SubscriptionError.own("reset") }
+        let all = try await store.lock(
+            ofUser: userId, except: caller.actor.userId ?? caller.personBehind, in: transaction)
         try await store.forgiveUse(all.map(\.id), by: caller.actor.userId, in: transaction)
         let move = SubscriptionMove(to: .active, cause: .quotaReset, changedBy: caller.actor.userId)
         let keyJobs = try await self.move(

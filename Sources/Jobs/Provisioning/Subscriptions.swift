@@ -9,9 +9,14 @@ package struct SubscriptionCaller: Sendable {
     package let isAdministrator: Bool
     /// Whether they act for every owner: a program that the route let in.
     package let actsForOwners: Bool
+    /// Who made the program's token: what they may not decide for themselves, it does not decide for them.
+    package let personBehind: UUID?
 
-    package init(actor: AuditActor, isAdministrator: Bool, actsForOwners: Bool = false) {
+    package init(
+        actor: AuditActor, isAdministrator: Bool, actsForOwners: Bool = false, personBehind: UUID? = nil
+    ) {
         self.actor = actor
+        self.personBehind = personBehind
         self.isAdministrator = isAdministrator
         self.actsForOwners = actsForOwners
     }
@@ -25,7 +30,10 @@ package struct SubscriptionCaller: Sendable {
     }
 
     /// Whether they decide about this one: nobody decides about their own.
-    func decides(about subscription: Subscription) -> Bool { isAdministrator && !owns(subscription) }
+    func decides(about subscription: Subscription) -> Bool { isAdministrator && !concerns(subscription.userId) }
+
+    /// Whether a decision about this user's would be one about their own.
+    func concerns(_ userId: UUID) -> Bool { userId == actor.userId || userId == personBehind }
 }
 
 /// What somebody asks for who subscribes.
@@ -144,7 +152,8 @@ package struct Subscriptions: Sendable {
     ) async throws -> ChangedSubscription {
         let old = try await locked(id, for: caller, in: transaction)
         return try await change(
-            old, .cancel, .cancellation, by: caller, action: "SUBSCRIPTION_CANCELLED", in: transaction)
+            old, .cancel, caller.decides(about: old) ? .administrator : .cancellation, by: caller,
+            action: "SUBSCRIPTION_CANCELLED", in: transaction)
     }
 
     /// Asks for another look at a denied subscription. One that waits already stays as it is.

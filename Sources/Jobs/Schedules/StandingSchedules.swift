@@ -46,6 +46,12 @@ package struct StandingSchedules: Sendable {
                 name: "quota-reset", description: "Begins the use of subscriptions anew whose month is over.",
                 job: QuotaReset(), cron: "0 * * * *", jitterSeconds: 60),
             try ScheduleDraft(
+                name: "key-snapshot", description: "Takes over what LiteLLM says keys have spent.", job: KeysSnapshot(),
+                cron: "*/10 * * * *", jitterSeconds: 60),
+            try ScheduleDraft(
+                name: "keys-expire", description: "Takes away keys whose time was over a week ago.",
+                job: KeysExpire(olderThanSeconds: 7 * 86_400), cron: "41 2 * * *", jitterSeconds: 600),
+            try ScheduleDraft(
                 name: "job-retention", description: "Forgets ended jobs, old dead letters and old ticks.",
                 job: JobsRetention(historyDays: historyDays, deadLetterDays: deadLetterDays, tickDays: tickDays),
                 cron: "23 3 * * *", jitterSeconds: 600),

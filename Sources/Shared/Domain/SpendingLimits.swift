@@ -53,6 +53,15 @@ package struct LimitsChange: Sendable, Equatable {
 
 /// The spellings of a budget's period.
 package enum BudgetDuration {
+    /// How long it is, a month counted as 30 days; nil when `text` is no duration.
+    package static func seconds(_ text: String) -> Int? {
+        guard let known = litellm(text) else { return nil }
+        let digits = known.prefix { $0.isNumber }
+        let units = ["s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "mo": 30 * 86_400]
+        guard let count = Int(digits), let unit = units[String(known.dropFirst(digits.count))] else { return nil }
+        return count * unit
+    }
+
     /// The forms of a period, in words.
     package static let form = "daily, weekly, monthly, yearly or a number with s, m, h, d, w or mo"
 

@@ -54,6 +54,8 @@ package struct LiteLLMKey: Sendable, Equatable {
     package var modelMaxBudget: JSONValue?
     /// LiteLLM's permissions object.
     package var permissions: JSONValue?
+    /// Groups of routes, or routes, that it may call; empty means all that its owner may, such as making more keys.
+    package var allowedRoutes: [String]
     /// All metadata.
     package var metadata: JSONValue?
     /// Creation.
@@ -67,6 +69,10 @@ package struct LiteLLMKey: Sendable, Equatable {
 
     /// Our marker; nil when the key is not ours.
     package var marker: LiteLLMMarker? { LiteLLMMarker(metadata: metadata) }
+
+    /// What our keys may call: models, and nothing that manages LiteLLM. Without it a key could make others of its
+    /// owner's, for all models and without a budget.
+    package static let routes = ["llm_api_routes"]
 }
 
 /// A page of keys.
@@ -107,7 +113,8 @@ struct KeyRow: Decodable {
             maxParallelRequests: row.integer("max_parallel_requests"),
             modelTpmLimit: row.counts("model_tpm_limit").orElse(metadata?["model_tpm_limit"]),
             modelRpmLimit: row.counts("model_rpm_limit").orElse(metadata?["model_rpm_limit"]),
-            modelMaxBudget: row.json("model_max_budget"), permissions: row.json("permissions"), metadata: metadata,
+            modelMaxBudget: row.json("model_max_budget"), permissions: row.json("permissions"),
+            allowedRoutes: row.strings("allowed_routes"), metadata: metadata,
             createdAt: row.date("created_at"), updatedAt: row.date("updated_at"),
             lastActive: row.date("last_active"), deletedAt: row.date("deleted_at"))
     }

@@ -79,8 +79,6 @@ package struct LiteLLMKeySpec: Sendable, Equatable {
     package var modelRpmLimit: [String: Int]
     /// Budgets by model; sent only when there are any, as they need a licence.
     package var modelMaxBudget: [String: LiteLLMModelBudget]
-    /// LiteLLM's permissions object, sent as it is.
-    package var permissions: JSONValue?
     /// Dollars that count as spent already: a secret that is rotated in takes over what the one before it has spent.
     package var spend: Decimal?
     /// Whether it starts blocked: for a key that is revoked before it was ever made.
@@ -130,8 +128,10 @@ package struct LiteLLMKeyChange: Sendable, Equatable {
     package var modelRpmLimit: FieldChange<[String: Int]> = .keep
     /// Budgets by model; need a licence.
     package var modelMaxBudget: FieldChange<[String: LiteLLMModelBudget]> = .keep
-    /// LiteLLM's permissions object.
-    package var permissions: FieldChange<JSONValue> = .keep
+    /// Takes away what somebody has put into LiteLLM's permissions: it opens routes for names that it finds there.
+    package var clearsPermissions = false
+    /// Allows what a key is for, and nothing else.
+    package var setsRoutes = false
     /// Blocks or unblocks.
     package var blocked: Bool?
 
@@ -162,7 +162,7 @@ struct GenerateKeyBody: Encodable {
         if !spec.modelTpmLimit.isEmpty { try body.encode(spec.modelTpmLimit, forKey: "model_tpm_limit") }
         if !spec.modelRpmLimit.isEmpty { try body.encode(spec.modelRpmLimit, forKey: "model_rpm_limit") }
         if !spec.modelMaxBudget.isEmpty { try body.encode(spec.modelMaxBudget, forKey: "model_max_budget") }
-        try body.encodeIfPresent(spec.permissions, forKey: "permissions")
+        try body.encode(LiteLLMKey.routes, forKey: "allowed_routes")
         try body.encodeIfPresent(spec.spend, forKey: "spend")
         if spec.blocked { try body.encode(true, forKey: "blocked") }
     }
@@ -191,7 +191,8 @@ struct UpdateKeyBody: Encodable {
         try body.encode(change.modelTpmLimit, forKey: "model_tpm_limit")
         try body.encode(change.modelRpmLimit, forKey: "model_rpm_limit")
         try body.encode(change.modelMaxBudget, forKey: "model_max_budget")
-        try body.encode(change.permissions, forKey: "permissions")
+        if change.clearsPermissions { try body.encode([String: Bool](), forKey: "permissions") }
+        if change.setsRoutes { try body.encode(LiteLLMKey.routes, forKey: "allowed_routes") }
         try body.encodeIfPresent(change.blocked, forKey: "blocked")
     }
 }

@@ -138,6 +138,40 @@ struct KeyGrantTests {
         }
     }
 
+    @Test("neither an expiry that has passed nor a marker that is gone keeps a key its models")
+    func insists() async throws {
+        try await withKey { bench, user, created in
+            let hash = created.key.hash
+            try await bench.setStatus("denied", of: user, model: "gpt")
+            let job = try await bench.accessJob(created)
+            bench.litellm.change { $0.keys[hash]?["metadata"] = [:] }
+            try await bench.database.query("update api_keys set expires_at = now() - interval '1 second'")
+            try await bench.attempt(job)
+            #expect(models(created, bench) == ["claude"])
+            try await bench.finish(job)
+            try await bench.database.query("update api_keys set expires_at = null")
+            try await bench.setStatus("denied", of: user, model: "claude")
+            try await bench.attempt(try await bench.accessJob(created))
+            #expect(isBlocked(created, bench))
+        }
+    }
+
+    @Test("a key can call models and nothing else, also one that was made before that")
+    func routes() async throws {
+        try await withKey { bench, user, created in
+            let hash = created.key.hash
+            #expect(bench.litellm.state.keys[hash]?["allowed_routes"] == ["llm_api_routes"])
+            bench.litellm.change { state in
+                state.keys[hash]?["allowed_routes"] = []
+                state.keys[hash]?["permissions"] = ["get_spend_routes": true]
+            }
+            try await bench.setStatus("active", of: user, model: "gpt")
+            try await bench.runAll()
+            #expect(bench.litellm.state.keys[hash]?["allowed_routes"] == ["llm_api_routes"])
+            #expect(bench.litellm.state.keys[hash]?["permissions"] == [:])
+        }
+    }
+
     @Test("what LiteLLM has changed besides is set right by a job of its own")
     func leavesTheRest() async throws {
         try await withKey { bench, user, created in

@@ -180,6 +180,21 @@ struct KeyRotateTests {
         }
     }
 
+    @Test("two secrets live at once at most, however long the grace")
+    func twoAtOnce() async throws {
+        try await withKey { bench, _, created in
+            for _ in 1...3 {
+                _ = try await bench.rotate(created, grace: .seconds(3600))
+                try await bench.runAll()
+                // What the engine does with those that are due.
+                try await bench.database.query("update jobs set state = 0 where state = 2 and run_at <= now()")
+                try await bench.runAll()
+            }
+            let live = bench.litellm.state.keys.keys.filter { !isDead($0, bench) }
+            #expect(live.count == 2)
+        }
+    }
+
     @Test("is refused while the key is being made or rotated, and when it is revoked or expired")
     func refused() async throws {
         try await withKey { bench, user, created in

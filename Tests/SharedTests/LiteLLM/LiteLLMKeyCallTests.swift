@@ -107,7 +107,6 @@ struct LiteLLMKeyCallTests {
         spec.modelTpmLimit = ["a": 4]
         spec.modelRpmLimit = ["a": 5]
         spec.modelMaxBudget = ["a": LiteLLMModelBudget(limit: 6, period: "1d")]
-        spec.permissions = ["p": true]
         spec.blocked = true
         try await litellm.client().generateKey(spec, secret: secret)
 
@@ -115,6 +114,7 @@ struct LiteLLMKeyCallTests {
         let least: JSONValue = [
             "key": "sk-chosen-0123456789", "key_alias": "k-9", "models": ["a", "b"],
             "metadata": ["created_by": "litemaas", "db_key_id": "9", "intent_id": "77", "version": 2],
+            "allowed_routes": ["llm_api_routes"],
         ]
         #expect(bodies.first == least)
         let most = try #require(bodies.last?.objectValue)

@@ -89,6 +89,20 @@ extension PostgresAPIKeyStore {
         return (old.0, old.1)
     }
 
+    /// Ends the grace of the secrets before `hash`; gives those that had any left.
+    package func endGrace(of id: UUID, except hash: String, in transaction: PostgresTransaction) async throws
+        -> [String]
+    {
+        try await transaction.query(
+            """
+            update api_key_hashes set retire_at = clock_timestamp()
+            where api_key_id = \(id) and role = 'old' and key_hash <> \(hash) and gone_at is null
+                and retire_at > clock_timestamp()
+            returning key_hash
+            """
+        ).map { try $0.decode(String.self) }
+    }
+
     /// Gives the next secret up: it is to be refused from now on. False when it was given up, or swapped in, before.
     package func giveUpNext(_ hash: String, in transaction: PostgresTransaction) async throws -> Bool {
         try await transaction.query(

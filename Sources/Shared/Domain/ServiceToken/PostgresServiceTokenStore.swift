@@ -8,12 +8,13 @@ package struct PostgresServiceTokenStore: Sendable {
     /// Stores a token that was just minted.
     package func insert(
         name: String, secret: ServiceTokenSecret, scopes: [String], expiresAt: Date?, createdBy: String,
-        in executor: any PostgresExecutor
+        creatorId: UUID? = nil, in executor: any PostgresExecutor
     ) async throws -> ServiceToken {
         let rows = try await executor.query(
             """
-            insert into service_tokens (name, token_hash, token_prefix, scopes, created_by, expires_at)
-            values (\(name), \(secret.hash), \(secret.prefix), \(scopes), \(createdBy), \(expiresAt))
+            insert into service_tokens (name, token_hash, token_prefix, scopes, created_by, created_by_id, expires_at)
+            values (\(name), \(secret.hash), \(secret.prefix), \(scopes), \(createdBy), \(creatorId),
+                \(expiresAt))
             returning \(unescaped: Self.columns)
             """)
         return try Self.token(rows[0])
@@ -61,13 +62,14 @@ package struct PostgresServiceTokenStore: Sendable {
     }
 
     private static let columns: StaticString = """
-        id, name, token_prefix, scopes, created_by, created_at, expires_at, last_used_at, revoked_at, revoked_by
+        id, name, token_prefix, scopes, created_by, created_by_id, created_at, expires_at, last_used_at, revoked_at, revoked_by
         """
 
     private static func token(_ row: PostgresRow) throws(PostgresError) -> ServiceToken {
         ServiceToken(
             id: try row.get("id"), name: try row.get("name"), prefix: try row.get("token_prefix"),
-            scopes: try row.get("scopes"), createdBy: try row.get("created_by"), createdAt: try row.get("created_at"),
+            scopes: try row.get("scopes"), createdBy: try row.get("created_by"),
+            creatorId: try row.get("created_by_id"), createdAt: try row.get("created_at"),
             expiresAt: try row.get("expires_at"), lastUsedAt: try row.get("last_used_at"),
             revokedAt: try row.get("revoked_at"), revokedBy: try row.get("revoked_by"))
     }

@@ -11,6 +11,8 @@ package struct ServiceToken: Sendable, Equatable {
     package var scopes: [String]
     /// Who made it.
     package var createdBy: String
+    /// Their user; nil for what no person made.
+    package var creatorId: UUID?
     package var createdAt: Date
     /// Nil is never.
     package var expiresAt: Date?

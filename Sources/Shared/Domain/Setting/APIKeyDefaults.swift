@@ -117,6 +117,16 @@ extension APIKeyDefaults {
         check("maxBudget", wish.limits.maxBudget, maximums.maxBudget)
         check("tpmLimit", wish.limits.tpmLimit, maximums.tpmLimit)
         check("rpmLimit", wish.limits.rpmLimit, maximums.rpmLimit)
+        if maximums.maxBudget != nil, let period = wish.limits.budgetDuration {
+            // A budget that starts anew every second has no maximum.
+            let shortest = defaults.budgetDuration ?? "monthly"
+            if let seconds = BudgetDuration.seconds(period), let least = BudgetDuration.seconds(shortest),
+                seconds < least
+            {
+                violations.append(
+                    SettingViolation(field: "budgetDuration", message: "must not be shorter than \(shortest)"))
+            }
+        }
         if let days = maximums.expirationDays {
             let latest = now.addingTimeInterval(TimeInterval(days) * Self.day + Self.clockTolerance)
             switch wish.expiresAt {
