@@ -52,6 +52,28 @@ struct AdminSubscriptionRouteTests {
         }
     }
 
+    @Test("nobody decides for themselves by way of a token that they made")
+    func ownToken() async throws {
+        try await APIHarness.run { api in
+            try await api.addModels("a")
+            try await api.restrict("a")
+            let admin = try await api.addAdmin()
+            let other = try await api.addUser("other")
+            let pending = try await api.subscribe(admin, to: "a")
+            let foreign = try await api.subscribe(other, to: "a")
+            let made = try await api.send(
+                .post, "/api/v1/admin/service-tokens",
+                ["name": "ci", "scopes": ["admin:subscriptions:write", "users:write"]], as: admin)
+            let token = api.bearer(try #require(made["token"]?.stringValue, "\(made.text)"))
+            let decided = try await api.send(
+                .post, Self.path + "/approve", ["subscriptionIds": ids(pending + foreign)], headers: token)
+            #expect(decided["successful"] == 1 && decided["failed"] == 1, "\(decided.text)")
+            let given = try await api.send(
+                .post, "/api/v1/admin/users/\(admin.id.text)/subscriptions", ["modelIds": ["a"]], headers: token)
+            #expect(given.status == 403)
+        }
+    }
+
     @Test("decisions about several: one that is refused takes no other along, a repetition decides nothing anew")
     func decisions() async throws {
         try await APIHarness.run { api in

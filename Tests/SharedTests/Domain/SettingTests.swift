@@ -80,6 +80,20 @@ import Testing
         #expect(APIKeyDefaults().violations(of: above, now: now) == [])
     }
 
+    @Test func aMaximumOfBudgetsBoundsTheirPeriodsToo() {
+        let settings = settings {
+            $0.maximums.maxBudget = 50
+            $0.defaults.budgetDuration = "weekly"
+        }
+        func fields(_ period: String?) -> [String] {
+            let limits = SpendingLimits(maxBudget: 50, budgetDuration: period)
+            return settings.violations(of: KeyAllowance(limits: limits), now: now).map(\.field)
+        }
+        #expect(fields("1s") == ["budgetDuration"] && fields("daily") == ["budgetDuration"])
+        #expect(fields(nil) == [] && fields("weekly") == [] && fields("1mo") == [])
+        #expect(BudgetDuration.seconds("monthly") == BudgetDuration.seconds("1mo"))
+    }
+
     @Test func neverExpiringExceedsAMaximum() {
         let settings = settings { $0.maximums.expirationDays = 7 }
         #expect(
