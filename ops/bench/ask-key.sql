@@ -1,4 +1,4 @@
--- For pgbench: what POST /api/v1/api-keys asks of the server, with nothing around it. A yardstick: it stays as it is.
+-- For pgbench: what POST /api/v1/api-keys asks of the server, with nothing around it. It changes only with that.
 \set n random(1, :users)
 select id as uid, gen_random_uuid() as kid from bench_users where n = :n \gset
 select id, username, email, full_name, oauth_provider, oauth_id, roles, is_active, max_budget, budget_duration,
@@ -20,6 +20,9 @@ select id, name, description, max_budget, budget_duration, tpm_limit, rpm_limit,
 from teams t
 where id = 'a0000000-0000-4000-8000-000000000001' and (id = 'a0000000-0000-4000-8000-000000000001'
     or exists (select from team_members m where m.team_id = t.id and m.user_id = :uid::uuid));
+select model_id from subscriptions
+where user_id = :uid::uuid and model_id = any (array[:model]) and status = 'active' order by model_id;
+select value::text as value from system_settings where key = 'api_key_defaults';
 select job_id as jid, coalesced as co, job_state as js from job_enqueue(
     :queue, :kind, 1::smallint, 0::smallint, 25::smallint, now(), null, 'key.create:' || :kid, 'key:' || :kid, 'api_key',
     :kid, :uid, gen_random_uuid()::text, null, '{}', false, false, jsonb_build_object('keyId', :kid::text)) \gset

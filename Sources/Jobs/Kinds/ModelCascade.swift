@@ -80,10 +80,15 @@ package struct ModelCascade: JobKind {
             return found.count
         case .restriction:
             let found = try await store.lockRestricted(modelId: modelId, limit: limit, in: transaction)
-            for before in SubscriptionTrigger.Restoration.allCases {
+            // What only the quota had taken is given back with the next month, as before.
+            let parts: [(SubscriptionTrigger.Restoration, byQuota: Bool, SubscriptionCause)] = [
+                (.active, false, .restrictionLifted), (.active, true, .restrictionLifted),
+                (.suspended, false, .restrictionLifted), (.suspended, true, .quota),
+            ]
+            for (before, byQuota, cause) in parts {
                 try await move(
-                    found.filter { $0.before == before }.map(\.subscription), .liftRestriction(to: before),
-                    .restrictionLifted, "SUBSCRIPTION_RESTRICTION_LIFTED", context, in: transaction)
+                    found.filter { $0.before == before && $0.byQuota == byQuota }.map(\.subscription),
+                    .liftRestriction(to: before), cause, "SUBSCRIPTION_RESTRICTION_LIFTED", context, in: transaction)
             }
             return found.count
         case .retirement where model.availability == .unavailable:

@@ -104,6 +104,29 @@ struct ModelCascadeTests {
         }
     }
 
+    @Test("a suspension by quota is one again afterwards, and ends with the month")
+    func quotaSurvives() async throws {
+        try await KindBench.run { bench in
+            let people = try await people(1, bench)
+            let subscription = people[0].subscription
+            try await bench.database.withTransaction { transaction in
+                _ = try await bench.subscriptions.store.move(
+                    [subscription.id], SubscriptionMove(to: .suspended, cause: .quota), in: transaction)
+            }
+            for isRestricted in [true, false] {
+                try await bench.restrict("gpt", isRestricted)
+                let id = try await enqueue(bench, Self.job(.restriction))
+                try await begin(bench, id)
+                _ = try await end(bench, id)
+            }
+            #expect(try await bench.path(subscription).last == "suspended:quota")
+            try await bench.database.query("update subscriptions set reset_at = now() - interval '1 second'")
+            let reset = try await bench.services.queue.enqueue(QuotaReset())
+            try await bench.attempt(reset.id)
+            #expect(try await bench.row(subscription).status == .active)
+        }
+    }
+
     @Test("what an administrator approved after the restriction stays approved")
     func laterApproval() async throws {
         try await KindBench.run { bench in

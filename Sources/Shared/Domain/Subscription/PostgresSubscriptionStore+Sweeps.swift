@@ -23,14 +23,19 @@ extension PostgresSubscriptionStore {
         ).map(Self.subscription)
     }
 
-    /// Those that wait only for a restriction of their model, with what they were before it.
+    /// Those that wait only for a restriction of their model, with what they were before it, and whether that was for
+    /// want of quota.
     package func lockRestricted(
         modelId: String, limit: Int, in transaction: PostgresTransaction
-    ) async throws -> [(subscription: Subscription, before: SubscriptionTrigger.Restoration)] {
+    ) async throws -> [(subscription: Subscription, before: SubscriptionTrigger.Restoration, byQuota: Bool)] {
         try await transaction.query(
             """
-            select \(unescaped: Self.columns), h.old_status from subscriptions s cross join lateral (
-                select old_status from subscription_status_history
+            select \(unescaped: Self.columns), h.old_status, (
+                select p.cause from subscription_status_history p
+                where p.subscription_id = s.id and p.id < h.history_id order by p.id desc limit 1
+            ) as old_cause
+            from subscriptions s cross join lateral (
+                select id as history_id, old_status from subscription_status_history
                 where subscription_id = s.id and cause = \(SubscriptionCause.restriction.rawValue)
                 order by id desc limit 1
             ) h
@@ -40,7 +45,11 @@ extension PostgresSubscriptionStore {
             """
         ).map { row in
             let before: String? = try row.get("old_status")
-            return (try Self.subscription(row), before == "suspended" ? .suspended : .active)
+            let cause: String? = try row.get("old_cause")
+            return (
+                try Self.subscription(row), before == "suspended" ? .suspended : .active,
+                cause == SubscriptionCause.quota.rawValue
+            )
         }
     }
 
