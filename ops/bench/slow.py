@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from slow_requests import Server, World
+from slow_requests import Requests, Server, World
 
 METHODS = ("get", "post", "put", "patch", "delete")
 # Routes that wait, or send as much as there is, because they were asked to.
@@ -86,7 +86,11 @@ def main():
         for path, item in paths.items() for method, operation in item.items() if method in METHODS
     }
     print(f"    making what {len(operations)} routes are called about", file=sys.stderr, flush=True)
-    requests = {name: world.requests(name, about) for name, about in operations.items() if name not in WAITING}
+    known = Requests(world)
+    gone = {*WAITING, *OTHER_ANSWERS, *known.calls} - {*operations}
+    if gone:
+        sys.exit(f"failed: the description has no {', '.join(sorted(gone))}")
+    requests = {name: known.make(name, about) for name, about in operations.items() if name not in WAITING}
     world.fault({"name": "slow", "action": {"kind": "latency", "ms": options.seconds * 1000}})
     # Something to be slow about.
     world.keys(options.requests)
@@ -94,7 +98,7 @@ def main():
     failed = 0
     for name, wanted in requests.items():
         if not wanted:
-            print(f"FAILS {'':32}   {name}   no request for it is known; add one to ops/bench/slow_requests.py", flush=True)
+            print(f"FAILS {'':32}   {name}   no request for it is known; add one to ops/bench/slow_requests", flush=True)
             failed += 1
         elif not report(name, measure(api, wanted, options.connections), options.limit):
             failed += 1
