@@ -20,8 +20,6 @@ METHODS = ("get", "post", "put", "patch", "delete")
 WAITING = {
     "GET /api/v1/jobs/{id}/events": "stays open until the job ends",
     "GET /api/v1/admin/audit/export": "an export",
-    "GET /api/v1/usage/export": "an export",
-    "POST /api/v1/admin/usage/export": "an export",
     "POST /api/v1/admin/models/test": "asks a provider and waits for it",
 }
 # Answers that are as right as a success, and why.
