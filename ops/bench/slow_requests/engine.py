@@ -10,7 +10,7 @@ def calls(world):
         """About the example of the path, each time."""
         return [{"body": body}] * world.count
 
-    retried, retried_by_admin, discarded = failed_jobs(world, 3)
+    retried, retried_by_admin, bulk, discarded = failed_jobs(world, 4)
     cancelled, cancelled_by_admin, rescheduled = future_jobs(world, 3)
     return {
         "POST /api/v1/jobs/{id}/retry": lambda: about(retried),
@@ -19,8 +19,10 @@ def calls(world):
         "POST /api/v1/admin/jobs/{id}/cancel": lambda: about(cancelled_by_admin, REASON),
         "POST /api/v1/admin/jobs/{id}/discard": lambda: about(discarded, REASON),
         "POST /api/v1/admin/jobs/{id}/reschedule": lambda: about(rescheduled, REASON | {"runAt": world.later(7200)}),
-        "POST /api/v1/admin/jobs/bulk": lambda: same({
-            "action": "retry", "filter": {"kind": "key.create", "state": "failed"}, "dryRun": True}),
+        "POST /api/v1/admin/jobs/bulk": lambda: [
+            *same({"action": "retry", "filter": {"kind": "key.create", "state": "failed"}, "dryRun": True}),
+            *[{"body": REASON | {"action": "retry", "filter": {"ids": [job]}, "dryRun": False}} for job in bulk],
+        ],
         "POST /api/v1/admin/queues/{name}/pause": lambda: same(REASON),
         "POST /api/v1/admin/queues/{name}/resume": lambda: same(),
         "PUT /api/v1/admin/queues/{name}/limits": lambda: same({"maxRunning": 100}),

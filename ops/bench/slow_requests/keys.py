@@ -11,7 +11,8 @@ def calls(world):
         "POST /api/v1/api-keys/{id}/reveal": lambda: own(world),
         "POST /api/v1/api-keys/{id}/retrieve-key": lambda: own(world),
         "POST /api/v1/api-keys/{id}/reset-spend": lambda: own(world),
-        "POST /api/v1/api-keys/validate": lambda: world.each(lambda: {"body": {"key": "sk-0123456789abcdef"}}),
+        "POST /api/v1/api-keys/validate": lambda: world.each(
+            lambda: {"body": {"key": world.api.ask("POST", "/api/v1/api-keys", world.key_body())["key"]}}),
         "POST /api/v1/api-keys/admin/cleanup-expired": lambda: world.each(dict),
         "PATCH /api/v1/admin/users/{id}/api-keys/{keyId}": lambda: users(world, {"maxBudget": 5}),
         "DELETE /api/v1/admin/users/{id}/api-keys/{keyId}": lambda: users(world, reason),

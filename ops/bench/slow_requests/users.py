@@ -9,7 +9,7 @@ def calls(world):
         "PATCH /api/v1/users/{id}": lambda: about(world, {"roles": ["user", "readonly"]}),
         "POST /api/v1/admin/users": lambda: world.each(lambda: {"body": world.user_body()}),
         "PUT /api/v1/admin/users/{id}": lambda: about(world, {"fullName": "Measured"}),
-        "DELETE /api/v1/admin/users/{id}": lambda: about(world),
+        "DELETE /api/v1/admin/users/{id}": lambda: [{"id": user} for user in with_keys(world)],
         "POST /api/v1/admin/users/{id}/reactivate": lambda: [{"id": user} for user in inactive(world)],
         "POST /api/v1/admin/users/{id}/realign": lambda: [
             {"id": user, "body": {"action": "adopt", "reason": "measuring"}} for user in conflicting(world)],
@@ -24,6 +24,12 @@ def calls(world):
 def about(world, body=None):
     """About a user each."""
     return [{"id": user, "body": body} for user in world.users(world.count)]
+
+
+def with_keys(world):
+    users = world.users(world.count)
+    world.made([world.api.ask("POST", f"{ADMIN_USERS}/{user}/api-keys", world.key_body()) for user in users])
+    return users
 
 
 def inactive(world):

@@ -66,8 +66,8 @@ class World:
             time.sleep(0.2)
         sys.exit("failed: there are no models to ask keys for")
 
-    def subscribe(self, token):
-        return self.api.ask("POST", "/api/v1/subscriptions", {"modelId": self.model}, token)["id"]
+    def subscribe(self, token, model=None):
+        return self.api.ask("POST", "/api/v1/subscriptions", {"modelId": model or self.model}, token)["id"]
 
     def key_body(self):
         return {"name": self.name(), "modelIds": [self.model]}
