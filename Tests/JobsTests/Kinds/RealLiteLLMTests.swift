@@ -21,15 +21,33 @@ struct RealLiteLLMTests {
 
     /// The status of a chat call with a key's secret.
     private func chat(_ secret: Secret, model: String) async throws -> Int {
+        try await post(
+            "/chat/completions", ["model": .string(model), "messages": [["role": "user", "content": "Hello"]]], secret)
+    }
+
+    /// The status of a call with a key.
+    private func post(_ path: String, _ body: JSONValue, _ secret: Secret) async throws -> Int {
         let settings = try #require(RealLiteLLM.settings)
-        var request = URLRequest(url: try #require(URL(string: "\(settings.baseURL)/chat/completions")))
+        var request = URLRequest(url: try #require(URL(string: settings.baseURL + path)))
         request.httpMethod = "POST"
         request.setValue("Bearer \(secret.reveal())", forHTTPHeaderField: "authorization")
         request.setValue("application/json", forHTTPHeaderField: "content-type")
-        let body: JSONValue = ["model": .string(model), "messages": [["role": "user", "content": "Hello"]]]
         request.httpBody = Data(body.encodedString().utf8)
         let (_, response) = try await URLSession.shared.data(for: request)
         return try #require(response as? HTTPURLResponse).statusCode
+    }
+
+    @Test func aKeyCallsModelsAndManagesNothing() async throws {
+        try await withUser { bench, user, model, litellm in
+            let created = try await bench.addKey(user) { $0.modelIds = [model] }
+            try await bench.runAll()
+            #expect(try await chat(created.secret, model: model) == 200)
+            // Else it would be a key of the same owner, for all models and without a budget.
+            #expect(
+                try await post("/key/generate", ["key_alias": .string("child of \(created.key.id)")], created.secret)
+                    == 403)
+            #expect(try await litellm.listKeys(userId: user.id.text).totalCount == 1)
+        }
     }
 
     @Test func aKeyLivesAndDies() async throws {
