@@ -3,7 +3,8 @@ package import Foundation
 extension LiteLLMClient {
     /// The team with this id. Nil only when a second kind of read agrees that there is none.
     package func team(id: String) async throws -> LiteLLMTeam? {
-        let call = LiteLLMCall.get("/team/info", [("team_id", id)], about: .team(id: id))
+        // Else the answer holds every key of the team; none at all cannot be asked for.
+        let call = LiteLLMCall.get("/team/info", [("team_id", id), ("key_limit", "1")], about: .team(id: id))
         let answer = try await performOrNil(call, as: TeamInfoAnswer.self, nilFor: LiteLLMError.Code.teamNotFound)
         guard let team = answer?.team else { return nil }
         guard team.id == id else { throw LiteLLMClassifier.badResponse(200, call) }

@@ -66,12 +66,15 @@ package struct PostgresModelRetirementStore: Sendable {
         let results = try await executor.pipeline([
             """
             select s.id, s.user_id, u.username, s.status from subscriptions s join users u on u.id = s.user_id
-            where s.model_id = \(modelId) and s.status = 'active' order by s.id
+            where s.model_id = \(modelId) and s.status in ('pending', 'active', 'suspended') order by s.id
             limit \(page.size) offset \(page.offset)
             """,
-            "select count(*) from subscriptions where model_id = \(modelId) and status = 'active'",
-            keyQuery(modelId, "true", page: page), countQuery(modelId, "true"),
-            keyQuery(modelId, "models_left = 0", page: page), countQuery(modelId, "models_left = 0"),
+            """
+            select count(*) from subscriptions
+            where model_id = \(modelId) and status in ('pending', 'active', 'suspended')
+            """,
+            keyQuery(modelId, onlyEmpty: false, page: page), countQuery(modelId, onlyEmpty: false),
+            keyQuery(modelId, onlyEmpty: true, page: page), countQuery(modelId, onlyEmpty: true),
         ])
         return ModelRetirementImpact(
             subscriptions: Page(items: try results[0].map(Self.subscription), total: try results[1].one(Int.self)),
@@ -79,29 +82,37 @@ package struct PostgresModelRetirementStore: Sendable {
             emptyKeys: Page(items: try results[4].map(Self.key), total: try results[5].one(Int.self)))
     }
 
-    /// Live keys that name the model and whose owner may use it, with the number of others they can be used for.
-    private func keys(_ modelId: String) -> PostgresFragment {
+    private func keyQuery(_ modelId: String, onlyEmpty: Bool, page: PageRequest) -> PostgresQuery {
         """
-        select k.id, k.user_id, k.name, k.key_prefix, (
-            select count(*) from api_key_models m
-            join models o on o.id = m.model_id and o.availability = 'available'
-            join subscriptions s on s.model_id = m.model_id and s.user_id = k.user_id and s.status = 'active'
-            where m.api_key_id = k.id and m.model_id <> \(modelId)) as models_left
-        from api_key_models a join api_keys k on k.id = a.api_key_id
-        join subscriptions s on s.user_id = k.user_id and s.model_id = a.model_id and s.status = 'active'
-        where a.model_id = \(modelId) and k.is_active and (k.expires_at is null or k.expires_at > now())
-        """
-    }
-
-    private func keyQuery(_ modelId: String, _ condition: PostgresFragment, page: PageRequest) -> PostgresQuery {
-        """
-        select * from (\(keys(modelId))) as k where \(condition) order by id
+        select k.id, k.user_id, k.name, k.key_prefix,
+            (select count(*) from \(others(than: modelId))) as models_left
+        from \(keys(modelId, onlyEmpty: onlyEmpty)) order by k.id
         limit \(page.size) offset \(page.offset)
         """
     }
 
-    private func countQuery(_ modelId: String, _ condition: PostgresFragment) -> PostgresQuery {
-        "select count(*) from (\(keys(modelId))) as k where \(condition)"
+    private func countQuery(_ modelId: String, onlyEmpty: Bool) -> PostgresQuery {
+        "select count(*) from \(keys(modelId, onlyEmpty: onlyEmpty))"
+    }
+
+    /// Live keys that name the model and whose owner may use it; with `onlyEmpty` those that would have no other.
+    private func keys(_ modelId: String, onlyEmpty: Bool) -> PostgresFragment {
+        let isEmpty: PostgresFragment = "not exists (select from \(others(than: modelId)))"
+        return """
+            api_key_models a join api_keys k on k.id = a.api_key_id
+            join subscriptions s on s.user_id = k.user_id and s.model_id = a.model_id and s.status = 'active'
+            where a.model_id = \(modelId) and k.is_active and (k.expires_at is null or k.expires_at > now())
+                and \(onlyEmpty ? isEmpty : "true")
+            """
+    }
+
+    /// The other models that a key can be used for.
+    private func others(than modelId: String) -> PostgresFragment {
+        """
+        api_key_models m join models o on o.id = m.model_id and o.availability = 'available'
+        join subscriptions r on r.model_id = m.model_id and r.user_id = k.user_id and r.status = 'active'
+        where m.api_key_id = k.id and m.model_id <> \(modelId)
+        """
     }
 
     private static func subscription(_ row: PostgresRow) throws(PostgresError) -> LosingSubscription {
