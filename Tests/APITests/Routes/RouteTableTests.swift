@@ -122,6 +122,18 @@ struct OpenAPITests {
         }
     }
 
+    @Test("every operation belongs to a group that is declared, as the page shows groups")
+    func groups() throws {
+        let document = try OpenAPIDocument.load().document
+        let known = (document["tags"]?.arrayValue ?? []).compactMap { $0["name"]?.stringValue }
+        for (path, item) in document["paths"]?.objectValue ?? [:] {
+            for (method, operation) in item.objectValue ?? [:] where operation["operationId"] != nil {
+                let group = operation["tags"]?[0]?.stringValue
+                #expect(group.map(known.contains) == true, "\(method) \(path)")
+            }
+        }
+    }
+
     @Test("what is open and what is not agrees with the policies")
     func security() async throws {
         try await APIHarness.run { api in
