@@ -18,10 +18,9 @@ package struct RotatedKey: Sendable {
 extension KeyProvisioning {
     // MARK: Change
 
-    /// - Parameter isSelfService: whether its owner asks, and so within what administrators have set for that.
-    ///
     /// Changes a key. LiteLLM hears of it by a job when it has to; what is so already changes nothing.
     ///
+    /// - Parameter isSelfService: whether its owner asks, and so within what administrators have set for that.
     /// - Throws: ``ProvisioningError``.
     package func change(
         _ id: UUID, _ change: APIKeyChange, isSelfService: Bool, by actor: AuditActor,
