@@ -9,9 +9,9 @@ func allRoutes(_ dependencies: APIDependencies) -> [Route] {
         dependencies.auth, dependencies.authInformation, dependencies.sessions, dependencies.serviceTokens,
         dependencies.permissions, dependencies.models, dependencies.modelStatus, dependencies.adminModels,
         dependencies.users, dependencies.ownUser, dependencies.adminUsers, dependencies.userConflicts,
-        dependencies.teams, dependencies.audit, dependencies.adminSystem, dependencies.usage, dependencies.jobs,
+        dependencies.teams, dependencies.audit, dependencies.jobs,
     ]
-    return (groups + dependencies.rights + dependencies.engine).flatMap(\.routes)
+    return (groups + dependencies.rights + dependencies.operations + dependencies.engine).flatMap(\.routes)
 }
 
 /// The router with all routes and layers; the same for the process and for tests.

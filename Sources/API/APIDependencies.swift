@@ -35,8 +35,8 @@ struct APIDependencies: Sendable {
     let userConflicts: UserConflictRoutes
     let teams: TeamRoutes
     let audit: AuditRoutes
-    let adminSystem: AdminSystemRoutes
-    let usage: UsageRoutes
+    /// What was used, reconciliation, many keys at once, administration.
+    let operations: [any RouteGroup]
 
     /// - Parameters:
     ///   - queue: prepared; enqueues in `database`.
@@ -101,8 +101,13 @@ struct APIDependencies: Sendable {
         teams = TeamRoutes(
             database: database, administration: TeamAdministration(queue: queue), changes: changes)
         audit = AuditRoutes(database: database)
-        adminSystem = AdminSystemRoutes(database: database)
-        usage = UsageRoutes(database: database, collection: UsageCollection(queue: queue), changes: changes)
+        operations =
+            Self.usage(database: database, queue: queue, changes: changes)
+            + Self.usageExports(database: database, queue: queue, changes: changes)
+            + Self.reconciliation(database: database, queue: queue, changes: changes)
+            + Self.keyBatches(
+                database: database, queue: queue, sealer: sealer, provisioning: provisioning, changes: changes)
+            + Self.operatorViews(database: database, queue: queue, settings: settings, changes: changes)
         let administration = JobAdministration(queue: queue)
         jobs = JobRoutes(queue: queue, waiters: waiters, changes: changes, administration: administration)
         engine = Self.engine(administration, queue: queue, changes: changes)

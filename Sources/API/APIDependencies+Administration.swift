@@ -1,0 +1,11 @@
+import Jobs
+import Shared
+
+extension APIDependencies {
+    /// What operators see of the whole.
+    static func operatorViews(
+        database: PostgresClient, queue: JobQueue, settings: APISettings, changes: Changes
+    ) -> [any RouteGroup] {
+        [AdminSystemRoutes(database: database)]
+    }
+}
