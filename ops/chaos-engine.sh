@@ -152,19 +152,6 @@ kill_workers() {
     done
 }
 
-restart_postgresql() {
-    local data=$STATE/pg/data pid
-    pid=$(head -n 1 "$data/postmaster.pid")
-    note "pg_ctl restart -m immediate"
-    as_postgres "$PG_BIN/pg_ctl" -D "$data" -l "$data/server.log" -m immediate -w -t 60 restart >/dev/null 2>&1 || {
-        cp "$data/server.log" "$STATE/postgresql.log"
-        show_log postgresql
-        die "PostgreSQL did not start again"
-    }
-    unregister "$pid"
-    register "$(head -n 1 "$data/postmaster.pid")" INT 20 postgresql
-}
-
 # terminate_backends SECONDS: a third of them every second
 terminate_backends() {
     local until=$((SECONDS + $1))

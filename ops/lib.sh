@@ -333,6 +333,32 @@ start_postgresql() {
     note "PostgreSQL listens on 127.0.0.1:$PORT_FOUND"
 }
 
+# restart_postgresql: as after a crash
+restart_postgresql() {
+    local data=$STATE/pg/data pid
+    pid=$(head -n 1 "$data/postmaster.pid")
+    note "pg_ctl restart -m immediate"
+    as_postgres "$PG_BIN/pg_ctl" -D "$data" -l "$data/server.log" -m immediate -w -t 60 restart >/dev/null 2>&1 || {
+        cp "$data/server.log" "$STATE/postgresql.log"
+        show_log postgresql
+        die "PostgreSQL did not start again"
+    }
+    unregister "$pid"
+    register "$(head -n 1 "$data/postmaster.pid")" INT 20 postgresql
+}
+
+# find_litellm: a script that starts a real LiteLLM, with a `stop` beside it; in $LITELLM_START
+find_litellm() {
+    local candidate
+    for candidate in "${LITELLM_START:-}" "$REPO"/../*/litellm/start; do
+        if [ -n "$candidate" ] && [ -x "$candidate" ] && [ -x "$(dirname "$candidate")/stop" ]; then
+            LITELLM_START=$candidate
+            return 0
+        fi
+    done
+    return 1
+}
+
 # --- building ----------------------------------------------------------------------------------
 
 # build [swift build options]: with progress; the programs are in $BIN
