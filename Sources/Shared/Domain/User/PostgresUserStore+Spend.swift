@@ -24,6 +24,13 @@ package struct StoredSpend: Sendable, Equatable {
     package var budgetResetAt: Date?
     /// When LiteLLM told it.
     package var takenAt: Date?
+
+    /// What is known before LiteLLM has told anything.
+    package init(amount: Decimal? = nil, budgetResetAt: Date? = nil, takenAt: Date? = nil) {
+        self.amount = amount
+        self.budgetResetAt = budgetResetAt
+        self.takenAt = takenAt
+    }
 }
 
 extension PostgresUserStore {
