@@ -115,7 +115,7 @@ struct UserSpendRouteTests {
             for (body, fields) in wrong {
                 let answer = try await api.send(.post, Self.bulk, body, as: admin)
                 #expect(
-                    (400...422).contains(answer.status.code) && answer.refusedFields == fields,
+                    (400...422).contains(answer.status) && answer.refusedFields == fields,
                     "\(body): \(answer.text)")
             }
             let nobody = try await api.send(

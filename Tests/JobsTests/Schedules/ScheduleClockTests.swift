@@ -117,9 +117,13 @@ struct ScheduleClockTests {
             }
             try await scene.move(to: start.addingTimeInterval(600 + 10 * 3600 + 60))
             try await scene.harness.running(scene.engines(2)) {
-                #expect(try await eventually { try await scene.isCalm() && scene.stage.events("start").count == 2 })
+                let isCaughtUp = try await eventually {
+                    try await scene.isCalm() && scene.stage.events("start").count == 2
+                }
+                #expect(isCaughtUp)
                 await scene.harness.queue.wakeups.due()
-                #expect(try await eventually { try await scene.isCalm() })
+                let isCalm = try await eventually { try await scene.isCalm() }
+                #expect(isCalm)
             }
             #expect(scene.stage.events("start").count == 2)
             let runs = try await scene.runs("hourly")
