@@ -4,3 +4,10 @@ alter table users
     add column current_spend   numeric(24, 12),
     add column budget_reset_at timestamptz,
     add column spend_taken_at  timestamptz;
+
+-- Revoked keys that LiteLLM has not been seen to refuse: few, and looked for every few seconds.
+create index api_keys_unverified on api_keys (revoke_requested_at) where not is_active and revoked_at is null;
+
+-- How far a job is with all subscriptions: what it has moved, or forgiven.
+create index subscription_status_history_job on subscription_status_history (job_id, subscription_id)
+    where job_id is not null;

@@ -6,6 +6,11 @@ extension APIDependencies {
     static func operatorViews(
         database: PostgresClient, queue: JobQueue, settings: APISettings, changes: Changes
     ) -> [any RouteGroup] {
-        [AdminSystemRoutes(database: database)]
+        [
+            AdminSystemRoutes(database: database, settings: settings),
+            UserSpendRoutes(
+                database: database, administration: UserAdministration(queue: queue), changes: changes),
+            IntegrationRoutes(database: database),
+        ]
     }
 }

@@ -29,6 +29,4 @@ struct APISettings: Sendable {
     var modelTestNetworks: [IPNetwork] = []
     /// How long a day's usage counts as fresh, in minutes.
     var usageCacheMinutes = 5
-    /// How much one look at everybody's usage may show.
-    var analytics = AnalyticsLimits()
 }

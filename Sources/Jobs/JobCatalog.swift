@@ -40,6 +40,7 @@ package struct JobCatalog: Sendable {
         ModelApply.self,
         ModelCascade.self,
         ModelSync.self,
+        QuotaForgive.self,
         QuotaReset.self,
         SecretsPurge.self,
         SubscriptionsExpire.self,
@@ -50,6 +51,9 @@ package struct JobCatalog: Sendable {
         UserProvision.self,
         UserRealign.self,
         UserRealignPreview.self,
+        UserResetSpend.self,
+        UsersBulkLimits.self,
+        UsersSnapshot.self,
     ])
 
     private static func handler<Kind: JobKind>(_ kind: Kind.Type) -> JobHandler { JobHandler(kind) }

@@ -4,7 +4,7 @@ package import Shared
 
 /// What API and handlers use: put jobs in, look at them, end them, bring them back.
 package struct JobQueue: Sendable {
-    let database: PostgresClient
+    package let database: PostgresClient
     let catalog: JobCatalog
     let store: PostgresJobStore
     let wakeups: JobWakeups

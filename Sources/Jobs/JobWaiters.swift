@@ -29,6 +29,11 @@ package final class JobWaiters: Service {
     /// Requests that wait now.
     package var count: Int { state.withLock { $0.count } }
 
+    /// Those of them that have seen their job as it is and listen for its next change.
+    var listening: Int {
+        state.withLock { $0.signals.values.reduce(0) { $0 + $1.values.count { $0.isAwaited } } }
+    }
+
     /// Passes notifications on until graceful shutdown, then lets every waiter go.
     package func run() async throws {
         await withGracefulShutdownHandler {

@@ -184,9 +184,20 @@ extension FakeLiteLLM.State {
     }
 
     private func userList(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
-        let part = call.query["user_email"]?.lowercased() ?? ""
-        let rows = users.values.filter { $0["user_email"]?.stringValue?.lowercased().contains(part) ?? false }
-        return (200, ["users": .array(rows.map(JSONValue.object)), "total": .int(rows.count), "page": 1])
+        let part = call.query["user_email"]?.lowercased()
+        let rows = users.sorted { $0.key < $1.key }.map(\.value).filter { row in
+            part.map { row["user_email"]?.stringValue?.lowercased().contains($0) ?? false } ?? true
+        }
+        let page = call.query["page"].flatMap(Int.init) ?? 1
+        let size = call.query["page_size"].flatMap(Int.init) ?? 25
+        return (
+            200,
+            [
+                "users": .array(rows.dropFirst((page - 1) * size).prefix(size).map(JSONValue.object)),
+                "total": .int(rows.count), "page": .int(page), "page_size": .int(size),
+                "total_pages": .int((rows.count + size - 1) / size),
+            ]
+        )
     }
 
     // MARK: Teams

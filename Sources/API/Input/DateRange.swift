@@ -6,7 +6,6 @@ struct DateRange: Sendable, Equatable {
     /// 2024-01-01: nothing is kept from before.
     static let earliest = UTCDay(containing: Date(timeIntervalSince1970: 1_704_067_200))
 
-    private static let longest = 90
     /// How many days there are when no bound is given.
     private static let usual = 30
     /// How far the other bound lies from one that is given alone.
@@ -16,7 +15,9 @@ struct DateRange: Sendable, Equatable {
     let end: UTCDay
 
     /// Reads `startDate` and `endDate`. Throws `APIError` 400 with the codes `INVALID_DATE_*`, which clients know.
-    init(_ query: inout QueryFields, today: UTCDay) throws(APIError) {
+    ///
+    /// - Parameter longest: days that there may be, as ``AnalyticsLimits`` has it.
+    init(_ query: inout QueryFields, today: UTCDay, longest: Int = AnalyticsLimits().maxDays) throws(APIError) {
         let start = try Self.day("startDate", &query)
         let end = try Self.day("endDate", &query)
         switch (start, end) {
@@ -31,8 +32,8 @@ struct DateRange: Sendable, Equatable {
         }
         // Somewhere it is tomorrow already.
         guard self.end <= today.next else { throw Self.refusal("endDate", "must not be in the future") }
-        guard self.start.advanced(by: Self.longest) > self.end else {
-            throw Self.refusal("endDate", "must be at most \(Self.longest) days from startDate")
+        guard self.start.advanced(by: longest) > self.end else {
+            throw Self.refusal("endDate", "must be at most \(longest) days from startDate")
         }
     }
 

@@ -133,7 +133,16 @@ struct AdminSubscriptionRoutes: RouteGroup {
         let userId = fields.uuid("userId")
         try fields.check()
         let caller = call.subscriptionCaller(isAdministrator: true)
-        return try await changes.perform(call, body: body.bytes, outcome: Changes.Outcome()) { transaction in
+        let outcome = Changes.Outcome(reload: { job in
+            job.result?["reset"]?.intValue.map { ResetQuotasView(count: $0, keyJobs: []) }
+        })
+        return try await changes.perform(call, body: body.bytes, outcome: outcome) { transaction in
+            guard let userId else {
+                let (count, job) = try await subscriptions.resetAllQuotas(by: caller, in: transaction)
+                return Change(
+                    resource: ResetQuotasView(count: count, keyJobs: []),
+                    job: JobView(job, QuotaForgive.self, resource: nil, at: Date()))
+            }
             let (count, keyJobs) = try await subscriptions.resetQuotas(ofUser: userId, by: caller, in: transaction)
             return Change(
                 resource: ResetQuotasView(count: count, keyJobs: keyJobs), job: keyJobs.firstView(at: Date()))

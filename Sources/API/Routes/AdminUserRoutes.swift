@@ -70,7 +70,8 @@ struct AdminUserRoutes: RouteGroup {
                 user: user, deactivatedAt: try await users.deactivatedAt(id, in: database),
                 keys: try await keys.counts(ofUser: id, in: database),
                 subscriptions: try await PostgresSubscriptionStore().counts(ofUser: id, in: database),
-                conflict: try await users.conflict(of: id, in: database)))
+                conflict: try await users.conflict(of: id, in: database),
+                spend: try await users.spend(of: id, in: database)))
     }
 
     // MARK: Making

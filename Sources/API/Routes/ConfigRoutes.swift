@@ -18,7 +18,7 @@ struct ConfigRoutes: RouteGroup {
         [
             .open(.get, "/api/v1/config", config),
             .open(.get, "/api/v1/config/api-key-defaults", keyDefaults),
-            .open(.get, "/api/v1/config/admin-analytics") { _ in analytics() },
+            .open(.get, "/api/v1/config/admin-analytics", analytics),
         ]
     }
 
@@ -40,46 +40,8 @@ struct ConfigRoutes: RouteGroup {
         .json(APIKeyDefaultsView(settings: try await stored.get(in: database) ?? APIKeyDefaults()))
     }
 
-    private func analytics() -> Response {
-        let limits = settings.analytics
-        return .json(
-            Members { json in
-                json.member("pagination") { json in
-                    json.member("defaultPageSize", limits.pageSizes.usual)
-                    json.member("maxPageSize", limits.pageSizes.largest)
-                    json.member("minPageSize", limits.pageSizes.smallest)
-                }
-                json.member("topLimits") { json in
-                    json.member("users", limits.topUsers)
-                    json.member("models", limits.topModels)
-                    json.member("providers", limits.topProviders)
-                }
-                json.member("dateRangeLimits") { json in
-                    json.member("maxAnalyticsDays", limits.maxDays)
-                    json.member("maxExportDays", limits.maxExportDays)
-                }
-                json.member("warnings") { json in json.member("largeDateRangeDays", limits.largeRangeDays) }
-                json.member("trends") { json in json.member("calculationPrecision", limits.trendDigits) }
-                json.member("export") { json in json.member("maxRows", limits.maxExportRows) }
-            })
+    private func analytics(_ call: Call) async throws -> Response {
+        let limits = try await stored.analytics(in: database)
+        return .json(Members { AnalyticsLimitsView(limits: limits).writeMembers(to: &$0) })
     }
-}
-
-/// How much one look at everybody's usage may show. What clients are told and what the routes allow are one value.
-struct AnalyticsLimits: Sendable {
-    /// Rows on a page of a breakdown.
-    var pageSizes = (smallest: 1, usual: 50, largest: 200)
-    var topUsers = 10
-    var topModels = 10
-    var topProviders = 5
-    /// Days of one look.
-    var maxDays = 90
-    /// Days of one export.
-    var maxExportDays = 365
-    /// From here on a front end warns that it takes long.
-    var largeRangeDays = 30
-    /// Decimal places of a trend in percent.
-    var trendDigits = 2
-    /// Rows of one export.
-    var maxExportRows = 10_000
 }

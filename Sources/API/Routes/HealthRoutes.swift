@@ -8,7 +8,8 @@ import Shared
 /// Whether this process lives, whether it can serve, and how the whole is doing. Nothing here calls LiteLLM: what is
 /// known of it comes from the breakers that the workers keep, and from the jobs that wait for a person.
 struct HealthRoutes: RouteGroup {
-    private static let started = ContinuousClock.now
+    /// When this process began to serve, as far as anybody asks.
+    static let started = ContinuousClock.now
 
     let database: PostgresClient
     let queue: JobQueue
@@ -28,6 +29,7 @@ struct HealthRoutes: RouteGroup {
             .open(.get, "/api/v1/health", health),
             .open(.get, "/api/v1/health/live") { _ in .json(Members { $0.member("alive", true) }) },
             .open(.get, "/api/v1/health/ready", ready),
+            .permitted(.adminHealth, .get, "/api/v1/health/status", status),
         ]
     }
 
@@ -43,6 +45,19 @@ struct HealthRoutes: RouteGroup {
     private func health(_ call: Call) async throws -> Response {
         let report = await report(logger: call.context.logger)
         return .json(report, status: report.databaseProblem == nil ? .ok : .serviceUnavailable)
+    }
+
+    /// The same and what it leaves out for others: this process's connections, and what a person should know of.
+    private func status(_ call: AuthenticatedCall) async throws -> Response {
+        let report = await report(logger: call.context.logger)
+        let alerts = report.databaseProblem == nil ? try await Alerts().list(in: database).alerts : []
+        let pool = ConnectionPoolView(statistics: database.statistics)
+        return .json(
+            Members { json in
+                report.writeMembers(to: &json)
+                json.member("connectionPool", pool)
+                json.member("alerts", alerts.map { AlertView(alert: $0) })
+            }, status: report.databaseProblem == nil ? .ok : .serviceUnavailable)
     }
 
     private func report(logger: Logger) async -> HealthReport {
@@ -87,21 +102,21 @@ private struct HealthReport: JSONRepresentable {
     }
 
     func write(to json: inout JSONWriter) {
-        json.object { json in
-            json.member(
-                "status", databaseProblem != nil ? "unhealthy" : isLiteLLMHealthy ? "healthy" : "degraded")
-            json.member("timestamp", time)
-            json.member("version", BuildInfo.version)
-            json.member("checks") { json in
-                json.member("database", databaseProblem == nil ? "healthy" : "unhealthy")
-                // Without the database nothing is known of LiteLLM.
-                json.member(
-                    "litellm", databaseProblem != nil ? "unknown" : isLiteLLMHealthy ? "healthy" : "unhealthy")
-                json.member("auth", databaseProblem == nil ? "healthy" : "unhealthy")
-            }
-            json.member("problems", problems)
-            json.member("details") { json in writeDetails(to: &json) }
+        json.object { writeMembers(to: &$0) }
+    }
+
+    func writeMembers(to json: inout JSONWriter) {
+        json.member("status", databaseProblem != nil ? "unhealthy" : isLiteLLMHealthy ? "healthy" : "degraded")
+        json.member("timestamp", time)
+        json.member("version", BuildInfo.version)
+        json.member("checks") { json in
+            json.member("database", databaseProblem == nil ? "healthy" : "unhealthy")
+            // Without the database nothing is known of LiteLLM.
+            json.member("litellm", databaseProblem != nil ? "unknown" : isLiteLLMHealthy ? "healthy" : "unhealthy")
+            json.member("auth", databaseProblem == nil ? "healthy" : "unhealthy")
         }
+        json.member("problems", problems)
+        json.member("details") { json in writeDetails(to: &json) }
     }
 
     private var problems: [Problem] {

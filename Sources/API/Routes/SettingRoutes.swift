@@ -27,6 +27,8 @@ struct SettingRoutes: RouteGroup {
             .permitted(.adminUsers, .get, "/api/v1/admin/settings/currency", currency),
             .permitted(.adminSystem, .put, "/api/v1/admin/settings/currency", setCurrency),
             .permitted(.adminUsers, .get, "/api/v1/admin/settings/currency/supported") { _ in supportedCurrencies() },
+            .permitted(.adminUsers, .get, "/api/v1/admin/settings/admin-analytics", analytics),
+            .permitted(.adminSystem, .put, "/api/v1/admin/settings/admin-analytics", setAnalytics),
         ]
     }
 
@@ -102,6 +104,22 @@ struct SettingRoutes: RouteGroup {
         let wanted = Currency(
             code: code, symbol: symbol ?? known?.symbol ?? code, name: name ?? known?.name ?? code)
         return try await set(wanted, call, body, action: "UPDATE_CURRENCY_SETTINGS") { CurrencyView(currency: $0) }
+    }
+
+    // MARK: Usage
+
+    private func analytics(_ call: AuthenticatedCall) async throws -> Response {
+        let limits = try await settings.analytics(in: database)
+        return .json(Members { AnalyticsLimitsView(limits: limits).writeMembers(to: &$0) })
+    }
+
+    /// What the body does not name has its default again.
+    private func setAnalytics(_ call: AuthenticatedCall) async throws -> Response {
+        let body = try await call.call.body()
+        var fields = body.fields
+        let wanted = AnalyticsLimits(&fields)
+        try fields.check()
+        return try await set(wanted, call, body, action: "UPDATE_ADMIN_ANALYTICS") { AnalyticsLimitsView(limits: $0) }
     }
 
     // MARK: Storing

@@ -54,6 +54,31 @@ struct CurrencyView: ResourceBody, JSONRepresentable {
     }
 }
 
+/// How much one look at everybody's usage may show, in LiteMaaS's shape.
+struct AnalyticsLimitsView: ResourceBody {
+    let limits: AnalyticsLimits
+
+    func writeMembers(to json: inout JSONWriter) {
+        json.member("pagination") { json in
+            json.member("defaultPageSize", limits.pageSizes.usual)
+            json.member("maxPageSize", limits.pageSizes.largest)
+            json.member("minPageSize", limits.pageSizes.smallest)
+        }
+        json.member("topLimits") { json in
+            json.member("users", limits.topUsers)
+            json.member("models", limits.topModels)
+            json.member("providers", limits.topProviders)
+        }
+        json.member("dateRangeLimits") { json in
+            json.member("maxAnalyticsDays", limits.maxDays)
+            json.member("maxExportDays", limits.maxExportDays)
+        }
+        json.member("warnings") { json in json.member("largeDateRangeDays", limits.largeRangeDays) }
+        json.member("trends") { json in json.member("calculationPrecision", limits.trendDigits) }
+        json.member("export") { json in json.member("maxRows", limits.maxExportRows) }
+    }
+}
+
 extension JSONWriter {
     /// A member that is null when there is no value.
     mutating func nullable(_ name: String, _ value: Decimal?) {
@@ -67,6 +92,11 @@ extension JSONWriter {
 
     /// A member that is null when there is no value.
     mutating func nullable(_ name: String, _ value: String?) {
+        if let value { member(name, value) } else { nullMember(name) }
+    }
+
+    /// A member that is null when there is no value.
+    mutating func nullable(_ name: String, _ value: Date?) {
         if let value { member(name, value) } else { nullMember(name) }
     }
 }

@@ -10,6 +10,8 @@ struct SystemRoutes: RouteGroup {
         [
             .open(.get, "/api/v1") { _ in root() },
             .open(.get, "/metrics") { _ in metrics() },
+            // Where LiteMaaS has it.
+            .open(.get, "/api/v1/health/metrics") { _ in metrics() },
         ]
     }
 

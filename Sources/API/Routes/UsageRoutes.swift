@@ -26,7 +26,8 @@ struct UsageRoutes: RouteGroup {
 
     private func summary(_ call: AuthenticatedCall) async throws -> Response {
         var query = try call.call.query()
-        let range = try DateRange(&query, today: UTCDay(containing: Date()))
+        let limits = try await PostgresSettingStore().analytics(in: database)
+        let range = try DateRange(&query, today: UTCDay(containing: Date()), longest: limits.maxDays)
         let modelId = query.string("modelId")
         let keyId = query.uuid("apiKeyId")
         let userId = query.uuid("userId")

@@ -37,6 +37,7 @@ struct UserDetailView: JSONRepresentable {
     let keys: UserKeyCounts
     let subscriptions: SubscriptionCounts
     let conflict: UserConflict?
+    let spend: StoredSpend?
 
     func write(to json: inout JSONWriter) {
         json.object { json in
@@ -48,6 +49,9 @@ struct UserDetailView: JSONRepresentable {
             json.member("activeSubscriptionsCount", subscriptions.active)
             json.member("apiKeysCount", keys.total)
             json.member("activeApiKeysCount", keys.active)
+            json.member("currentSpend", spend?.amount)
+            json.member("budgetResetAt", spend?.budgetResetAt)
+            json.member("spendTakenAt", spend?.takenAt)
             json.member("conflict", conflict.map { UserConflictView(conflict: $0) })
         }
     }

@@ -48,6 +48,14 @@ package struct ChildResult<Output: Codable & Sendable>: Sendable {
     package var error: JobErrorInfo?
 }
 
+/// A child that did not succeed.
+struct ChildFailure: Sendable, Equatable {
+    /// What it acts on.
+    var resourceId: String?
+    var code: String
+    var message: String
+}
+
 extension ChildResult: Equatable where Output: Equatable {}
 
 extension JobErrorInfo {
@@ -101,11 +109,13 @@ extension JobContext {
     /// together or not at all. Not to be mixed with ``enqueueChildren(_:chunk:)``.
     ///
     /// - Parameter resource: what a child acts on.
+    /// - Returns: those that act on something, in the order of `jobs`.
+    @discardableResult
     func addChildren<Kind: JobKind>(
         _ jobs: [Kind], resource: (Kind) -> JobResource? = { _ in nil }, in transaction: PostgresTransaction
-    ) async throws {
+    ) async throws -> [EnqueuedJob] {
         // A family without anybody in it would look as if all of it had ended.
-        guard !jobs.isEmpty else { return }
+        guard !jobs.isEmpty else { return [] }
         let families = PostgresFamilyStore()
         let there = try await families.open(parent: id, in: transaction)
         guard !jobs.contains(where: { $0.orderKey != nil && $0.orderKey == there.orderKey }) else {
@@ -113,9 +123,21 @@ extension JobContext {
                 code: "child_behind_parent",
                 message: "A child acts on the object that its parent holds, so both would wait for ever.")
         }
-        try await services.queue.enqueueChildren(
+        let children = try await services.queue.enqueueChildren(
             jobs.map { ($0, resource($0)) }, parent: id, requester: requester, in: transaction)
         try await families.grow(parent: id, by: jobs.count, in: transaction)
+        return children
+    }
+
+    /// The last object that a child of this job acts on, in the order of their ids: where an attempt that walks through
+    /// objects in that order goes on after a crash. Nil before the first child.
+    func lastChildResource() async throws -> UUID? {
+        try await PostgresFamilyStore().lastResource(parent: id, in: services.database)
+    }
+
+    /// What became of children that did not succeed, with what they act on; at most `limit`, oldest first.
+    func childFailures(limit: Int) async throws -> [ChildFailure] {
+        try await PostgresFamilyStore().failures(parent: id, limit: limit, in: services.database)
     }
 
     /// What the children reported, by id: partial results where some failed.
@@ -130,11 +152,11 @@ extension JobContext {
 }
 
 extension JobQueue {
-    /// Puts a parent's children in, in one transaction.
+    /// Puts a parent's children in, in one transaction; gives those that act on something.
     func enqueueChildren<Kind: JobKind>(
         _ jobs: [(job: Kind, resource: JobResource?)], parent: Int64, requester: JobRequester,
         in transaction: PostgresTransaction
-    ) async throws {
+    ) async throws -> [EnqueuedJob] {
         guard let handler = catalog.handlers[Kind.name] else { throw JobQueueError.unknownKind(Kind.name) }
         let rows = try jobs.map { job, resource in
             var options = JobOptions()
@@ -150,11 +172,13 @@ extension JobQueue {
             try await PostgresFamilyStore().insertPlain(
                 plain, parent: parent, requester: requester, names: store.names, in: transaction)
         }
+        var children: [EnqueuedJob] = []
         for row in rows where row.orderKey != nil || row.options.resource != nil {
-            _ = try await store.enqueue(row, in: transaction)
+            children.append(try await store.enqueue(row, in: transaction))
         }
         let queueId = try store.names.queueId(Kind.queue)
         transaction.afterCommit { await wakeups.ready(queueId) }
+        return children
     }
 
     /// A parent's children, live and ended, by id.

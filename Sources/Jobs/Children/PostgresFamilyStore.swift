@@ -169,6 +169,41 @@ struct PostgresFamilyStore: Sendable {
             """)
     }
 
+    /// The greatest id, as a UUID, of what the running family's children act on.
+    func lastResource(parent: Int64, in executor: any PostgresExecutor) async throws -> UUID? {
+        let rows = try await executor.query(
+            """
+            select resource_id::uuid from (
+                select resource_id, created_at from jobs where parent_id = \(parent)
+                union all select resource_id, created_at from job_history where parent_id = \(parent)
+                union all select resource_id, created_at from job_dead_letters where parent_id = \(parent)
+            ) as children
+            where created_at >= (select created_at from job_families where parent_id = \(parent))
+            order by 1 desc limit 1
+            """)
+        return try rows.first?.decode(UUID.self)
+    }
+
+    /// The running family's children that ended without success, oldest first.
+    func failures(parent: Int64, limit: Int, in executor: any PostgresExecutor) async throws -> [ChildFailure] {
+        try await executor.query(
+            """
+            select resource_id, coalesce(error_code, 'unknown'), coalesce(error_message, '') from (
+                select id, resource_id, error_code, error_message, created_at from job_history
+                where parent_id = \(parent) and outcome <> \(StoredState.succeeded.rawValue)
+                union all
+                select id, resource_id, error_code, error_message, created_at from job_dead_letters
+                where parent_id = \(parent)
+            ) as ended
+            where created_at >= (select created_at from job_families where parent_id = \(parent))
+            order by id limit \(limit)
+            """
+        ).map { row in
+            let (resource, code, message) = try row.decode(String?.self, String.self, String.self)
+            return ChildFailure(resourceId: resource, code: code, message: message)
+        }
+    }
+
     /// Ended children of the running family, by id.
     func results<Output: Codable & Sendable>(
         parent: Int64, after last: Int64, limit: Int, in executor: any PostgresExecutor

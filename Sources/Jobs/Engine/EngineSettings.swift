@@ -43,6 +43,8 @@ package struct EngineSettings: Sendable {
     /// Jobs that have been due for so long get a share of each claim, whatever their priority.
     package var agedAfter: Duration = .seconds(30)
     var breakerPolicy = BreakerPolicy()
+    /// What schedules take for the time: the database's, which tests move.
+    var scheduleClock: PostgresFragment = "now()"
 
     package init() {}
 }

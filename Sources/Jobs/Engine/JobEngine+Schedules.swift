@@ -15,7 +15,7 @@ extension JobEngine {
         let wait = state.withLock { $0.nextSchedule } ?? Self.longestScheduleWait
         await scheduleSignal.wait(atMost: min(max(wait, .milliseconds(10)), Self.longestScheduleWait))
         guard !isDraining else { return }
-        let next = try await JobSchedules(queue: queue).runDue()
+        let next = try await JobSchedules(queue: queue, clock: settings.scheduleClock).runDue()
         state.withLock { $0.nextSchedule = next }
     }
 }

@@ -22,6 +22,11 @@ final class WakeSignal: Sendable {
         waiter?.resume()
     }
 
+    /// Whether somebody listens now.
+    var isAwaited: Bool {
+        bell.withLock { if case .waiting = $0.state { true } else { false } }
+    }
+
     /// Returns at the next ring, or at once when it has rung since the last wait; also when the task is cancelled.
     func wait() async {
         let ticket = bell.withLock { bell -> UInt64 in

@@ -14,9 +14,6 @@ package struct KeyResetSpend: JobKind {
         package var currentSpend: String
     }
 
-    /// Longer than LiteLLM's writer waits.
-    private static let secondLook: Duration = .seconds(60)
-
     package static let name = "key.resetSpend"
     package static let upstream: Upstream? = .litellmAdmin
 
@@ -43,45 +40,14 @@ package struct KeyResetSpend: JobKind {
             throw JobFailure.permanent(
                 code: "key_lost", message: "LiteLLM does not have this key; rotate it to get one that works.")
         }
-        if let spentBefore, let before = Decimal(string: spentBefore, locale: Locale(identifier: "C")) {
-            return try await lookAgain(found, hash: key.hash, before, context)
+        let reset = SpendReset(name: "API key") {
+            try await context.litellm.keyInfo(hash: key.hash)
+        } set: {
+            try await context.litellm.resetKeySpend(hash: key.hash, to: $0)
         }
-        guard found.spend > 0 else {
-            try await note(found, context)
-            return output("reset", 0)
-        }
-        // Before the call: an attempt that follows a crash finds nothing left to reset, and so could not know.
-        try await arrangeLook(spent: found.spend, context)
-        let again = try await set(0, hash: key.hash, below: found.spend, context)
-        try await note(again, from: found.spend, context)
-        return output("reset", again.spend)
-    }
-
-    /// Takes away what LiteLLM's writer has carried back, and leaves what was spent since.
-    private func lookAgain(
-        _ found: LiteLLMKey, hash: String, _ before: Decimal, _ context: JobContext
-    ) async throws -> Output {
-        guard found.spend >= before else {
-            try await note(found, context)
-            return output("kept", found.spend)
-        }
-        let again = try await set(found.spend - before, hash: hash, below: found.spend, context)
-        try await note(again, from: found.spend, context)
-        return output("reset", again.spend)
-    }
-
-    private func set(
-        _ spend: Decimal, hash: String, below old: Decimal, _ context: JobContext
-    ) async throws -> LiteLLMKey {
-        try await context.litellm.resetKeySpend(hash: hash, to: spend)
-        guard let again = try await context.litellm.keyInfo(hash: hash) else {
-            throw JobFailure.notReadable("API key")
-        }
-        guard again.spend < old else {
-            throw JobFailure.retryable(
-                code: "spend_not_reset", message: "LiteLLM was told to reset the spend, but does not show it.")
-        }
-        return again
+        let done = try await reset.run(found, spentBefore: spentBefore) { try await arrangeLook(spent: $0, context) }
+        try await note(done, context)
+        return output(done.outcome, done.object.spend)
     }
 
     private func output(_ outcome: String, _ spend: Decimal) -> Output {
@@ -89,28 +55,24 @@ package struct KeyResetSpend: JobKind {
     }
 
     private func arrangeLook(spent: Decimal, _ context: JobContext) async throws {
-        var options = JobOptions()
-        options.requester = context.requester
-        options.resource = JobResource(type: "api_key", id: keyId.text)
-        options.delay = Self.secondLook
-        let later = options
+        let options = JobOptions.secondSpendLook(
+            of: JobResource(type: "api_key", id: keyId.text), requester: context.requester)
         try await context.transaction { transaction in
             _ = try await context.services.queue.enqueue(
-                KeyResetSpend(keyId: keyId, spentBefore: "\(spent)"), options: later, in: transaction)
+                KeyResetSpend(keyId: keyId, spentBefore: "\(spent)"), options: options, in: transaction)
         }
     }
 
-    /// - Parameter old: what had been spent, when it was reset.
-    private func note(_ found: LiteLLMKey, from old: Decimal? = nil, _ context: JobContext) async throws {
+    private func note(_ done: SpendReset<LiteLLMKey>.Done, _ context: JobContext) async throws {
         try await context.transaction { transaction in
             try await PostgresAPIKeyStore().noteSpend(
-                keyId, found.spend, budgetResetAt: found.budgetResetAt, in: transaction)
-            guard let old else { return }
+                keyId, done.object.spend, budgetResetAt: done.object.budgetResetAt, in: transaction)
+            guard let old = done.old else { return }
             try await PostgresAuditStore().appendOutcome(
                 AuditEntry(
                     actor: context.auditActor, action: "API_KEY_SPEND_RESET", resourceType: "api_key",
                     resourceId: keyId.text, oldValues: ["currentSpend": .string("\(old)")],
-                    newValues: ["currentSpend": .string("\(found.spend)")], jobId: context.id),
+                    newValues: ["currentSpend": .string("\(done.object.spend)")], jobId: context.id),
                 in: transaction)
         }
     }

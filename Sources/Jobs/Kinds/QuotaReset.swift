@@ -23,20 +23,15 @@ package struct QuotaReset: JobKind {
     package func run(in context: JobContext) async throws -> Output {
         let store = PostgresSubscriptionStore()
         let subscriptions = Subscriptions(queue: context.services.queue)
-        var output = Output(reset: 0, resumed: 0)
-        while true {
-            let (count, resumed) = try await context.transaction { transaction in
-                let due = try await store.lockDueForReset(limit: max(1, chunk ?? 200), in: transaction)
-                try await store.beginPeriod(due.map(\.id), in: transaction)
-                let suspended = due.filter(\.isSuspendedByQuota)
-                _ = try await subscriptions.move(
-                    suspended, SubscriptionMove(to: .active, cause: .quotaReset, jobId: context.id),
-                    action: "SUBSCRIPTION_QUOTA_RESET", by: .system, in: transaction)
-                return (due.count, suspended.count)
-            }
-            guard count > 0 else { return output }
-            output.reset += count
-            output.resumed += resumed
+        let all = try await context.inChunks { transaction in
+            let due = try await store.lockDueForReset(limit: max(1, chunk ?? 200), in: transaction)
+            try await store.beginPeriod(due.map(\.id), in: transaction)
+            let suspended = due.filter(\.isSuspendedByQuota)
+            _ = try await subscriptions.move(
+                suspended, SubscriptionMove(to: .active, cause: .quotaReset, jobId: context.id),
+                action: "SUBSCRIPTION_QUOTA_RESET", by: .system, in: transaction)
+            return (due.count, suspended.count)
         }
+        return Output(reset: all.found, resumed: all.followed)
     }
 }

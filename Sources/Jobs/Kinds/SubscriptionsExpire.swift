@@ -24,18 +24,13 @@ package struct SubscriptionsExpire: JobKind {
     package func run(in context: JobContext) async throws -> Output {
         let store = PostgresSubscriptionStore()
         let subscriptions = Subscriptions(queue: context.services.queue)
-        var output = Output(expired: 0, keys: 0)
-        while true {
-            let (count, keys) = try await context.transaction { transaction in
-                let due = try await store.lockExpired(limit: max(1, chunk ?? 200), in: transaction)
-                let jobs = try await subscriptions.move(
-                    due, SubscriptionMove(to: .expired, cause: .expiry, jobId: context.id),
-                    action: "SUBSCRIPTION_EXPIRED", by: .system, in: transaction)
-                return (due.count, jobs.count)
-            }
-            guard count > 0 else { return output }
-            output.expired += count
-            output.keys += keys
+        let all = try await context.inChunks { transaction in
+            let due = try await store.lockExpired(limit: max(1, chunk ?? 200), in: transaction)
+            let jobs = try await subscriptions.move(
+                due, SubscriptionMove(to: .expired, cause: .expiry, jobId: context.id),
+                action: "SUBSCRIPTION_EXPIRED", by: .system, in: transaction)
+            return (due.count, jobs.count)
         }
+        return Output(expired: all.found, keys: all.followed)
     }
 }

@@ -81,9 +81,11 @@ package final class FleetMetrics: Service {
             }
             return false
         }
-        let sample = try await store.sample(in: database)
+        var sample = try await store.sample(in: database)
+        sample.alerts = try await Alerts().ofSystem(in: database)
+        let taken = sample
         state.withLock { state in
-            state.sample = sample
+            state.sample = taken
             state.takenAt = .now
         }
         return true
@@ -104,6 +106,21 @@ package final class FleetMetrics: Service {
         }
         guard let sample, let takenAt, .now - takenAt < interval * 4 else { return own }
         return own + [age(takenAt)] + jobs(sample) + fleet(sample) + tables(sample) + server(sample)
+            + alerts(sample)
+    }
+
+    private func alerts(_ sample: FleetSample) -> [PrometheusSample] {
+        Alert.Sort.allCases.flatMap { sort in
+            Alert.Severity.allCases.compactMap { severity in
+                let found = sample.alerts.filter { $0.type == sort && $0.severity == severity }
+                return found.isEmpty
+                    ? nil
+                    : PrometheusSample(
+                        "litemaas_alerts", .gauge, help: "What GET /api/v1/integration/alerts tells, but for budgets.",
+                        labels: [("type", sort.rawValue), ("severity", severity.rawValue)],
+                        value: Double(found.reduce(0) { $0 + $1.count }))
+            }
+        }
     }
 
     private func age(_ takenAt: ContinuousClock.Instant) -> PrometheusSample {

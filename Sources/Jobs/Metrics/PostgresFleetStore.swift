@@ -63,7 +63,8 @@ struct FleetSample: Sendable {
     var walBytes: Double?
     var oldestXminAge: Int64 = 0
     var longestTransactionSeconds = 0.0
-
+    /// Those about the system.
+    var alerts: [Alert] = []
 }
 
 /// The SQL of the fleet's gauges. Every count has a ceiling, so that a large backlog costs a sample no more than a

@@ -69,28 +69,48 @@ extension Subscriptions {
             old, .assign, .assignment, by: caller, action: "ADMIN_AUTO_ACTIVATE_SUBSCRIPTION", in: transaction)
     }
 
-    /// Begins the use of a user's subscriptions anew, of everybody's for nil; what was used up to today is forgiven.
-    /// Those of the administrator who asks are left out.
+    /// Begins the use of a user's subscriptions anew; what was used up to today is forgiven.
     ///
     /// - Returns: how many, and the jobs of keys whose subscription had run out of quota.
     package func resetQuotas(
-        ofUser userId: UUID?, by caller: SubscriptionCaller, in transaction: PostgresTransaction
+        ofUser userId: UUID, by caller: SubscriptionCaller, in transaction: PostgresTransaction
     ) async throws -> (count: Int, keyJobs: [KeyJob]) {
-        if let userId, caller.concerns(userId) { throw SubscriptionError.own("reset") }
-        let all = try await store.lock(
-            ofUser: userId, except: caller.actor.userId ?? caller.personBehind, in: transaction)
+        if caller.concerns(userId) { throw SubscriptionError.own("reset") }
+        let all = try await store.lock(ofUser: userId, in: transaction)
         try await store.forgiveUse(all.map(\.id), by: caller.actor.userId, in: transaction)
         let move = SubscriptionMove(to: .active, cause: .quotaReset, changedBy: caller.actor.userId)
         let keyJobs = try await self.move(
             all.filter(\.isSuspendedByQuota), move, action: "SUBSCRIPTION_QUOTA_RESET", by: caller.actor,
             in: transaction)
+        try await noteReset(all.count, ofUser: userId, keyJobs.first?.job.id, by: caller, in: transaction)
+        return (all.count, keyJobs)
+    }
+
+    /// Stores the job that begins the use of everybody's subscriptions anew, but for those of whoever asks.
+    ///
+    /// - Returns: how many it reaches now.
+    package func resetAllQuotas(
+        by caller: SubscriptionCaller, in transaction: PostgresTransaction
+    ) async throws -> (count: Int, job: EnqueuedJob) {
+        let except = caller.actor.userId ?? caller.personBehind
+        var options = JobOptions()
+        options.requester = caller.actor.requester
+        let job = try await queue.enqueue(QuotaForgive(except: except), options: options, in: transaction)
+        let count = try await store.count(except: except, in: transaction)
+        try await noteReset(count, ofUser: nil, job.id, by: caller, in: transaction)
+        return (count, job)
+    }
+
+    private func noteReset(
+        _ count: Int, ofUser userId: UUID?, _ jobId: Int64?, by caller: SubscriptionCaller,
+        in transaction: PostgresTransaction
+    ) async throws {
         try await audit.append(
             AuditEntry(
                 actor: caller.actor, action: "QUOTAS_RESET", resourceType: "subscription", resourceId: nil,
-                newValues: ["resetCount": .int(all.count)], jobId: keyJobs.first?.job.id,
+                newValues: ["resetCount": .int(count)], jobId: jobId,
                 metadata: ["userId": userId.map { .string($0.text) } ?? .null]),
             in: transaction)
-        return (all.count, keyJobs)
     }
 }
 

@@ -70,12 +70,14 @@ package struct ChangedSubscription: Sendable {
 /// What the API asks for concerning subscriptions: the row, its history, the jobs of the keys and the audit row in one
 /// transaction. Nothing here waits for LiteLLM.
 package struct Subscriptions: Sendable {
+    let queue: JobQueue
     let grants: KeyGrants
     let store = PostgresSubscriptionStore()
     let audit = PostgresAuditStore()
 
     /// Puts its jobs into `queue`.
     package init(queue: JobQueue) {
+        self.queue = queue
         grants = KeyGrants(queue: queue)
     }
 

@@ -16,14 +16,16 @@ package struct ChangedUser: Sendable {
 /// What administrators, and people themselves, change about users: the row, sessions, jobs and the audit entry in one
 /// transaction.
 package struct UserAdministration: Sendable {
-    private let provisioning: UserProvisioning
+    let queue: JobQueue
+    let provisioning: UserProvisioning
     private let grants: KeyGrants
-    private let users = PostgresUserStore()
+    let users = PostgresUserStore()
     private let sessions = PostgresSessionStore()
-    private let audit = PostgresAuditStore()
+    let audit = PostgresAuditStore()
 
     /// Puts its jobs into `queue`.
     package init(queue: JobQueue) {
+        self.queue = queue
         provisioning = UserProvisioning(queue: queue)
         grants = KeyGrants(queue: queue)
     }

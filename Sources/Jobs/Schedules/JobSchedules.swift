@@ -6,12 +6,17 @@ package import Shared
 /// own transaction.
 package struct JobSchedules: Sendable {
     private let queue: JobQueue
-    private let store = PostgresScheduleStore()
+    private let store: PostgresScheduleStore
     private let audit = PostgresAuditStore()
 
     /// - Parameter queue: prepared.
     package init(queue: JobQueue) {
+        self.init(queue: queue, clock: "now()")
+    }
+
+    init(queue: JobQueue, clock: PostgresFragment) {
         self.queue = queue
+        store = PostgresScheduleStore(clock: clock)
     }
 
     /// All schedules, by name.

@@ -11,6 +11,9 @@ struct PostgresScheduleStore: Sendable {
         var now: Date
     }
 
+    /// The time on which everything here is judged: the database's, which tests move.
+    var clock: PostgresFragment = "now()"
+
     private static var columns: PostgresFragment {
         """
         s.name, s.description, s.kind, s.args, s.cron, s.time_zone, s.catch_up, s.catch_up_limit, s.jitter_seconds,
@@ -34,9 +37,8 @@ struct PostgresScheduleStore: Sendable {
             changedAt: try row.get("changed_at"))
     }
 
-    /// The database's clock, on which everything here is judged.
     func now(in executor: any PostgresExecutor) async throws -> Date {
-        guard let row = try await executor.query("select now()").first else { return Date() }
+        guard let row = try await executor.query("select \(clock)").first else { return Date() }
         return try row.decode(Date.self)
     }
 
@@ -55,8 +57,8 @@ struct PostgresScheduleStore: Sendable {
     func lockDue(kinds: [String], in executor: any PostgresExecutor) async throws -> Due? {
         let rows = try await executor.query(
             """
-            select s.id, s.next_tick, now() as clock, \(Self.columns) from job_schedules s
-            where s.enabled and s.look_at <= now() and s.next_tick is not null and s.kind = any (\(kinds))
+            select s.id, s.next_tick, \(clock) as clock, \(Self.columns) from job_schedules s
+            where s.enabled and s.look_at <= \(clock) and s.next_tick is not null and s.kind = any (\(kinds))
             order by s.look_at limit 1 for update skip locked
             """)
         return try rows.first.map(due)
@@ -66,7 +68,7 @@ struct PostgresScheduleStore: Sendable {
     func lock(_ name: String, in executor: any PostgresExecutor) async throws -> Due? {
         let rows = try await executor.query(
             """
-            select s.id, coalesce(s.next_tick, now()) as next_tick, now() as clock, \(Self.columns)
+            select s.id, coalesce(s.next_tick, \(clock)) as next_tick, \(clock) as clock, \(Self.columns)
             from job_schedules s where s.name = \(name) for update
             """)
         return try rows.first.map(due)
@@ -115,14 +117,15 @@ struct PostgresScheduleStore: Sendable {
 
     /// Leaves a schedule that cannot be decided alone for a while.
     func postpone(schedule id: Int32, in executor: any PostgresExecutor) async throws {
-        try await executor.query("update job_schedules set look_at = now() + interval '1 minute' where id = \(id)")
+        try await executor.query(
+            "update job_schedules set look_at = \(clock) + interval '1 minute' where id = \(id)")
     }
 
     /// How long until the next schedule is to be looked at; nil when none is.
     func untilNext(kinds: [String], in executor: any PostgresExecutor) async throws -> Duration? {
         let rows = try await executor.query(
             """
-            select extract(epoch from min(look_at) - clock_timestamp())::float8 from job_schedules
+            select extract(epoch from min(look_at) - \(clock))::float8 from job_schedules
             where enabled and kind = any (\(kinds))
             """)
         return try rows.first?.decode(Double?.self).map { .seconds(max($0, 0)) }

@@ -49,6 +49,9 @@ package struct StandingSchedules: Sendable {
                 name: "key-snapshot", description: "Takes over what LiteLLM says keys have spent.", job: KeysSnapshot(),
                 cron: "*/10 * * * *", jitterSeconds: 60),
             try ScheduleDraft(
+                name: "user-snapshot", description: "Takes over what LiteLLM says users have spent.",
+                job: UsersSnapshot(), cron: "5-59/10 * * * *", jitterSeconds: 60),
+            try ScheduleDraft(
                 name: "keys-expire", description: "Takes away keys whose time was over a week ago.",
                 job: KeysExpire(olderThanSeconds: 7 * 86_400), cron: "41 2 * * *", jitterSeconds: 600),
             try ScheduleDraft(

@@ -188,6 +188,30 @@ struct AdminSubscriptionRouteTests {
         }
     }
 
+    @Test("a reset of everybody's quotas is a job, and answers how many it has reset once that was waited for")
+    func resetAll() async throws {
+        try await APIHarness.run {
+            $0.hasWorker = true
+        } _: { api in
+            try await api.addModels("a", "b")
+            let admin = try await api.addAdmin()
+            let alice = try await api.addUser("alice")
+            try await api.subscribe(alice, to: "a", "b")
+            try await api.subscribe(admin, to: "a")
+            try await api.database.client.query("update subscriptions set used_requests = 10")
+            let reset = "/api/v1/subscriptions/admin/reset-quotas"
+            let asked = try await api.send(.post, reset, [:], as: admin)
+            #expect(asked.status == 202 && asked["resetCount"] == 2 && asked["job", "kind"] == "quota.forgive")
+            #expect(try DocumentedShape().problems(of: asked.json, as: "ResetQuotas") == [])
+            try await api.wait(for: asked["job", "id"]?.stringValue, "succeeded")
+            // Their own stays.
+            #expect(try await api.count("select sum(used_requests)::bigint from subscriptions") == 10)
+            let prefer = HTTPFields([HTTPField(name: .prefer, value: "wait=20")])
+            let waited = try await api.send(.post, reset, [:], as: admin, headers: prefer)
+            #expect(waited.status == 200 && waited["resetCount"] == 2, "\(waited.text)")
+        }
+    }
+
     @Test("a model that needs an approval from now on takes its subscriptions back, as the worker carries it out")
     func cascade() async throws {
         try await APIHarness.run {

@@ -175,8 +175,9 @@ struct JobEventTests {
             let answer = try await withThrowingTaskGroup(of: Answer?.self) { group in
                 group.addTask { try await api.send(.get, "/api/v1/jobs/\(id)/events", as: user) }
                 group.addTask {
+                    // Only a request that listens has been told of the job's first state.
                     let isHeld = try await eventually {
-                        api.gate.waitingCount > 0 && api.dependencies.jobs.waiters.count > 0
+                        api.gate.waitingCount > 0 && api.dependencies.jobs.waiters.listening > 0
                     }
                     #expect(isHeld)
                     api.gate.open()

@@ -141,4 +141,42 @@ struct SettingRouteTests {
             #expect(try DocumentedShape().problems(of: answer.json, as: "AnalyticsLimits") == [])
         }
     }
+
+    @Test("administrators set what a look at everybody's usage may show, and the routes keep to it")
+    func setAnalytics() async throws {
+        try await APIHarness.run { api in
+            let admin = try await api.addAdmin()
+            let path = "/api/v1/admin/settings/admin-analytics"
+            let range = "/api/v1/usage/summary?startDate=2024-03-01&endDate=2024-03-10"
+            #expect(try await api.send(.get, range, as: admin).status == 200)
+            let set = try await api.send(
+                .put, path, ["dateRangeLimits": ["maxAnalyticsDays": 7], "topLimits": ["users": 3]], as: admin)
+            #expect(set.status == 200 && set["topLimits", "users"] == 3 && set["topLimits", "models"] == 10)
+            #expect(try DocumentedShape().problems(of: set.json, as: "AnalyticsLimits") == [])
+            #expect(try await api.send(.get, path, as: admin).json == set.json)
+            #expect(try await api.send(.get, "/api/v1/config/admin-analytics").json == set.json)
+            let refused = try await api.send(.get, range, as: admin)
+            #expect(refused.status == 400 && refused.refusedFields == ["endDate"])
+
+            let wrong: [(JSONValue, [String])] = [
+                (["pagination": ["defaultPageSize": 300]], ["pagination.defaultPageSize"]),
+                (
+                    ["dateRangeLimits": ["maxAnalyticsDays": 90, "maxExportDays": 30]],
+                    ["dateRangeLimits.maxAnalyticsDays"]
+                ),
+                (["export": ["maxRows": 0]], ["export.maxRows"]),
+                (
+                    ["warnings": ["largeDateRangeDays": 500], "trends": ["calculationPrecision": 7]],
+                    ["trends.calculationPrecision", "warnings.largeDateRangeDays"]
+                ),
+            ]
+            for (body, fields) in wrong {
+                let answer = try await api.send(.put, path, body, as: admin)
+                #expect(answer.status == 400 && answer.refusedFields.sorted() == fields, "\(answer.text)")
+            }
+            let back = try await api.send(.put, path, [:], as: admin)
+            #expect(back["dateRangeLimits", "maxAnalyticsDays"] == 90)
+            #expect(try await audited("UPDATE_ADMIN_ANALYTICS", api).old?["maxDays"] == 7)
+        }
+    }
 }

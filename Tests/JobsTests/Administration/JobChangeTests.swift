@@ -213,7 +213,8 @@ struct EngineAdministrationTests {
                     try await workers.resume(worker.id, by: EngineHarness.actor, in: $0)
                 }
                 try await harness.wait(for: waiting, .succeeded)
-                #expect(try await workers.worker(worker.id).state == .active)
+                // It claims again before its row says so.
+                #expect(try await eventually { try await workers.worker(worker.id).state == .active })
             }
             #expect(try await workers.workers().isEmpty)
             let ended = try #require(try await workers.workers(ended: true).first)

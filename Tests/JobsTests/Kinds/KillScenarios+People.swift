@@ -28,6 +28,17 @@ extension KillScenario {
                 ])
             }
         },
+        KillScenario(UserResetSpend.self, "somebody who has spent", calls: 3) { real in
+            let user = try await real.addSpender(6)
+            return Victim(jobId: try await real.bench.resetSpend(user)) {
+                try await real.disagreements(ofSpend: user, 0)
+            }
+        },
+        KillScenario(UsersSnapshot.self, "the spend of users", calls: 1) { real in
+            let user = try await real.addSpender(4)
+            let job = try await real.bench.services.queue.enqueue(UsersSnapshot())
+            return Victim(jobId: job.id) { try await real.disagreements(ofSpend: user, 4) }
+        },
         KillScenario(UserRealign.self, "somebody whose address another user has", calls: 10) { real in
             let (user, other, hash) = try await real.addConflict()
             let job = try await real.bench.database.withTransaction { transaction in
@@ -64,6 +75,22 @@ extension KillScenario {
 }
 
 extension RealBench {
+    /// A user who has spent so much.
+    func addSpender(_ spend: Decimal) async throws -> User {
+        let user = try await addUser()
+        var change = LiteLLMUserChange()
+        change.spend = spend
+        try await litellm.updateUser(id: user.id.text, change)
+        return user
+    }
+
+    func disagreements(ofSpend user: User, _ spend: Decimal) async throws -> [String] {
+        let row = try await bench.users.spend(of: user.id, in: bench.database)
+        return Self.wrong([
+            "LiteLLM": try await litellm.user(id: user.id.text)?.spend == spend, "row": row?.amount == spend,
+        ])
+    }
+
     /// A user of ours whose address a user of LiteLLM's has that somebody else made, with a key.
     func addConflict() async throws -> (user: User, other: String, hash: String) {
         // The first user brings the team along.

@@ -118,17 +118,74 @@ struct SubscriptionQuotaTests {
             }
             #expect(refusal == .own)
             let mine = try await bench.database.withTransaction {
-                try await bench.subscriptions.resetQuotas(ofUser: nil, by: own, in: $0)
+                try await bench.subscriptions.resetAllQuotas(by: own, in: $0)
             }
             #expect(mine.count == 0)
+            #expect(try await bench.attempt(mine.job.id) as? QuotaForgive.Output == .init(reset: 0, resumed: 0))
+            try await bench.finish(mine.job.id)
             let reset = try await bench.database.withTransaction {
-                try await bench.subscriptions.resetQuotas(ofUser: nil, by: bench.administrator, in: $0)
+                try await bench.subscriptions.resetQuotas(ofUser: user.id, by: bench.administrator, in: $0)
             }
             #expect(reset.count == 1 && reset.keyJobs.count == 1)
             #expect(try await bench.row(subscription).status == .active)
             try await use(bench, user, on: UTCDay(containing: Date()), requests: 60)
             let uses = try await bench.subscriptionStore.uses(on: UTCDay(containing: Date()), in: bench.database)
             #expect(uses.map(\.requests) == [0])
+        }
+    }
+
+    @Test("a reset of everybody's use goes on after a crash where it was, and forgives nobody twice")
+    func resetAll() async throws {
+        try await KindBench.run { bench in
+            try await bench.addModel("gpt")
+            var subscriptions: [Subscription] = []
+            for number in 0..<5 {
+                let user = try await bench.addUser("user\(number)", isSynced: true)
+                subscriptions.append(try await bench.subscribe(user, to: "gpt"))
+            }
+            try await bench.runAll()
+            subscriptions.sort { $0.id.text < $1.id.text }
+            try await bench.database.query(
+                """
+                update subscriptions set used_requests = 7, status = case when id = \(subscriptions[1].id)
+                    then 'suspended' else status end, status_cause = case when id = \(subscriptions[1].id)
+                    then 'quota' else status_cause end
+                """)
+            let asked = try await bench.database.withTransaction {
+                try await bench.subscriptions.resetAllQuotas(by: bench.administrator, in: $0)
+            }
+            #expect(asked.count == 5)
+            var job = QuotaForgive(except: nil)
+            job.chunk = 2
+            let args = String(decoding: try JSON.encoder.encode(job), as: UTF8.self)
+            try await bench.database.query("update jobs set args = \(args)::text::jsonb where id = \(asked.job.id)")
+            // The third chunk dies with its transaction.
+            try await bench.database.query(
+                """
+                create function stop() returns trigger language plpgsql as
+                $$ begin raise exception 'stopped' using errcode = '58000'; end $$
+                """)
+            try await bench.database.query(
+                "update subscriptions set metadata = '{\"last\": true}' where id = \(subscriptions[4].id)")
+            try await bench.database.query(
+                """
+                create trigger stop before update on subscriptions for each row
+                when (new.metadata ? 'last') execute function stop()
+                """)
+            await #expect(throws: PostgresError.self) { try await bench.attempt(asked.job.id) }
+            try await bench.database.query("drop trigger stop on subscriptions")
+            let output = try #require(try await bench.attempt(asked.job.id) as? QuotaForgive.Output)
+            #expect(output.reset == 5)
+            for subscription in subscriptions {
+                let row = try await bench.row(subscription)
+                #expect(row.used.requests == 0 && row.status == .active)
+                let entries = try await bench.path(subscription).filter { $0 == "active:quota_reset" }
+                #expect(entries.count <= 2)
+            }
+            let forgiven = try await bench.database.query(
+                "select count(*) from subscription_status_history where job_id = \(asked.job.id) and old_status = new_status"
+            ).one(Int.self)
+            #expect(forgiven == 5)
         }
     }
 

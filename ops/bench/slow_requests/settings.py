@@ -9,4 +9,5 @@ def calls(world):
         f"PUT {SETTINGS}/api-key-defaults": lambda: world.each(lambda: {"body": key_defaults}),
         f"PUT {SETTINGS}/user-defaults": lambda: world.each(lambda: {"body": {"maxBudget": 100, "rpmLimit": 60}}),
         f"PUT {SETTINGS}/currency": lambda: world.each(lambda: {"body": {"code": "EUR"}}),
+        f"PUT {SETTINGS}/admin-analytics": lambda: world.each(lambda: {"body": {"topLimits": {"users": 5}}}),
     }

@@ -14,6 +14,9 @@ def calls(world):
         "POST /api/v1/admin/users/{id}/realign": lambda: [
             {"id": user, "body": {"action": "adopt", "reason": "measuring"}} for user in conflicting(world)],
         "PATCH /api/v1/admin/users/{id}/budget-limits": lambda: about(world, {"maxBudget": 7}),
+        "POST /api/v1/admin/users/{id}/reset-spend": lambda: about(world),
+        "POST /api/v1/admin/users/bulk-update-limits": lambda: [
+            {"body": {"maxBudget": 7, "filter": {"userIds": [user]}}} for user in world.users(world.count)],
         "DELETE /api/v1/admin/users/{id}/sessions": lambda: about(world),
         "POST /api/v1/admin/users/{id}/api-keys": lambda: [
             {"id": user, "body": world.key_body()} for user in world.users(world.count)],

@@ -51,6 +51,7 @@ struct DatabaseDoctor: Sendable {
         findings += await looks("queues") { try await jobs.queues() }
         findings += await looks("jobs") { try await jobs.stuck() }
         findings += await looks("failed jobs") { try await jobs.deadLetters() }
+        findings += await looks("alerts") { try await jobs.alerts() }
         return findings
     }
 

@@ -128,4 +128,16 @@ struct JobsDoctor: Sendable {
                     + "`litemaasctl jobs bulk retry --kind \(letters.kind) --error-code \(letters.code)`.")
         }
     }
+
+    /// The alerts that no other look tells of; a budget is its owner's affair.
+    func alerts() async throws -> [Finding] {
+        let told: Set<Alert.Sort> = [.noWorker, .breakerOpen, .breakerForced, .queuePaused, .deadLetters, .budget]
+        let alerts = try await Alerts().list(in: client).alerts.filter { !told.contains($0.type) }
+        guard !alerts.isEmpty else { return [.ok("alerts", "There are no others.")] }
+        return alerts.map { alert in
+            Finding(
+                check: "alerts", level: alert.severity == .critical ? .bad : .warn, message: alert.message,
+                fix: "docs/operations.md#\(alert.type.rawValue.replacing("_", with: "-"))")
+        }
+    }
 }

@@ -10,6 +10,7 @@ struct DatabaseOperator: Operator {
     private let workerAdministration: WorkerAdministration
     private let jobSchedules: JobSchedules
     private let jobLimits: JobLimits
+    private let userAdministration: UserAdministration
     private let actor = AuditActor(
         userId: nil, name: "litemaasctl:\(ProcessInfo.processInfo.userName)",
         userAgent: "litemaasctl/\(BuildInfo.version)")
@@ -22,6 +23,7 @@ struct DatabaseOperator: Operator {
         workerAdministration = WorkerAdministration(queue: queue)
         jobSchedules = JobSchedules(queue: queue)
         jobLimits = JobLimits(queue: queue)
+        userAdministration = UserAdministration(queue: queue)
     }
 
     // MARK: Jobs
@@ -142,5 +144,20 @@ struct DatabaseOperator: Operator {
 
     func resume(worker: Int32) async throws -> WorkerReport {
         try await administration.perform { try await workerAdministration.resume(worker, by: actor, in: $0) }
+    }
+
+    // MARK: Alerts and users
+
+    func alerts() async throws -> AlertList { try await Alerts().list(in: administration.queue.database) }
+
+    func countUsers(for change: UserLimitsOrder) async throws -> Int {
+        try await userAdministration.countForLimits(
+            change.limits, of: change.filter, in: administration.queue.database)
+    }
+
+    func setLimits(_ change: UserLimitsOrder) async throws -> JobNumber? {
+        try await administration.perform { transaction in
+            try await userAdministration.setLimits(change.limits, of: change.filter, by: actor, in: transaction).job
+        }.map { JobNumber($0.id) }
     }
 }

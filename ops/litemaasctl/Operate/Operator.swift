@@ -39,6 +39,12 @@ protocol Operator: Sendable {
     func workers(ended: Bool) async throws -> [WorkerReport]
     func drain(_ worker: Int32, reason: String?) async throws -> WorkerReport
     func resume(worker: Int32) async throws -> WorkerReport
+
+    func alerts() async throws -> AlertList
+    /// How many active users a change of limits would reach.
+    func countUsers(for change: UserLimitsOrder) async throws -> Int
+    /// Changes limits of many active users; no job where there are none.
+    func setLimits(_ change: UserLimitsOrder) async throws -> JobNumber?
 }
 
 /// A schedule with the runs to come and what came of its newest ticks.

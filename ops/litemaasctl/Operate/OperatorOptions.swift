@@ -28,6 +28,8 @@ struct OperatorOptions: ParsableArguments {
             throw CommandRefusal(error)
         } catch let error as JobScheduleError {
             throw CommandRefusal(error)
+        } catch let error as ProvisioningError {
+            throw CommandRefusal(status: .usage, error.message)
         }
     }
 

@@ -5,14 +5,16 @@ import Shared
 /// Acts through the REST API, as the user of the token.
 struct RESTOperator: Operator {
     private let transport: any HTTPTransport
-    private let base: String
+    private let root: String
     private let token: Secret
 
     init(transport: any HTTPTransport, url: String, token: Secret) {
         self.transport = transport
-        base = (url.hasSuffix("/") ? String(url.dropLast()) : url) + "/api/v1/admin"
+        root = (url.hasSuffix("/") ? String(url.dropLast()) : url) + "/api/v1"
         self.token = token
     }
+
+    private var base: String { root + "/admin" }
 
     // MARK: Jobs
 
@@ -145,6 +147,28 @@ struct RESTOperator: Operator {
         try await send(.post, "/workers/\(worker)/resume", body: [:])
     }
 
+    // MARK: Alerts and users
+
+    func alerts() async throws -> AlertList { try await send(.get, "/integration/alerts", of: root) }
+
+    private struct Limited: Decodable {
+        struct Job: Decodable { let id: JobNumber }
+        let totalUsers: Int
+        let job: Job?
+    }
+
+    func countUsers(for change: UserLimitsOrder) async throws -> Int {
+        var body = change.body
+        body["dryRun"] = true
+        let answer: Limited = try await send(.post, "/users/bulk-update-limits", body: .object(body))
+        return answer.totalUsers
+    }
+
+    func setLimits(_ change: UserLimitsOrder) async throws -> JobNumber? {
+        let answer: Limited = try await send(.post, "/users/bulk-update-limits", body: .object(change.body))
+        return answer.job?.id
+    }
+
     // MARK: HTTP
 
     private struct Page<Item: Decodable>: Decodable { let data: [Item] }
@@ -156,8 +180,10 @@ struct RESTOperator: Operator {
 
     /// - Throws: `CommandRefusal` with the API's own words; `CommandFailure` when it cannot be reached.
     private func send<Answer: Decodable>(
-        _ method: HTTPClientRequest.Method, _ path: String, query: [(String, String)] = [], body: JSONValue? = nil
+        _ method: HTTPClientRequest.Method, _ path: String, of parent: String? = nil, query: [(String, String)] = [],
+        body: JSONValue? = nil
     ) async throws -> Answer {
+        let base = parent ?? self.base
         let text = query.map { "\($0.0)=\(Self.path($0.1))" }.joined(separator: "&")
         var request = HTTPClientRequest(
             method: method, url: base + path + (text.isEmpty ? "" : "?\(text)"),

@@ -10,6 +10,7 @@ package struct SystemStatistics: Sendable, Equatable {
     package var activeAPIKeys: Int
     package var totalModels: Int
     package var availableModels: Int
+    package var totalSubscriptions: Int
 }
 
 /// What one user has used.
@@ -35,11 +36,12 @@ package struct PostgresStatisticsStore: Sendable {
             where k.revoke_reason is distinct from 'deleted'
             """,
             "select count(*), count(*) filter (where availability = 'available') from models",
+            "select count(*), 0::bigint from subscriptions",
         ])
         let counts = try results.map { try $0[0].decode(Int.self, Int.self) }
         return SystemStatistics(
             totalUsers: counts[0].0, activeUsers: counts[0].1, totalAPIKeys: counts[1].0, activeAPIKeys: counts[1].1,
-            totalModels: counts[2].0, availableModels: counts[2].1)
+            totalModels: counts[2].0, availableModels: counts[2].1, totalSubscriptions: counts[3].0)
     }
 
     /// Adds up what a user has used, as far as the daily tables tell.

@@ -111,17 +111,47 @@ extension PostgresSubscriptionStore {
         ).map(Self.subscription)
     }
 
-    /// A user's subscriptions, nil for everybody's, but not those of `exempt`; all of them locked.
-    package func lock(
-        ofUser userId: UUID?, except exempt: UUID?, in transaction: PostgresTransaction
-    ) async throws -> [Subscription] {
+    /// All subscriptions of a user, locked.
+    package func lock(ofUser userId: UUID, in transaction: PostgresTransaction) async throws -> [Subscription] {
         try await transaction.query(
             """
-            select \(unescaped: Self.columns) from subscriptions
-            where (\(userId)::uuid is null or user_id = \(userId)::uuid) and user_id is distinct from \(exempt)::uuid
+            select \(unescaped: Self.columns) from subscriptions where user_id = \(userId)
             order by id for no key update
             """
         ).map(Self.subscription)
+    }
+
+    /// How many subscriptions a reset of everybody's use reaches.
+    package func count(except exempt: UUID?, in executor: any PostgresExecutor) async throws -> Int {
+        try await executor.query(
+            "select count(*) from subscriptions where user_id is distinct from \(exempt)::uuid"
+        ).one(Int.self)
+    }
+
+    /// Those whose use a job has not forgiven yet, but for those of `exempt`.
+    package func lockNotForgiven(
+        by jobId: Int64, except exempt: UUID?, limit: Int, in transaction: PostgresTransaction
+    ) async throws -> [Subscription] {
+        try await transaction.query(
+            """
+            select \(unescaped: Self.columns) from subscriptions s
+            where user_id is distinct from \(exempt)::uuid
+                and id > coalesce((
+                    select h.subscription_id from subscription_status_history h where h.job_id = \(jobId)
+                    order by h.subscription_id desc limit 1), '00000000-0000-0000-0000-000000000000')
+            order by id limit \(limit) for no key update of s
+            """
+        ).map(Self.subscription)
+    }
+
+    /// How many subscriptions' use a job has forgiven.
+    package func countForgiven(by jobId: Int64, in executor: any PostgresExecutor) async throws -> Int {
+        try await executor.query(
+            """
+            select count(*) from subscription_status_history
+            where job_id = \(jobId) and old_status = new_status
+            """
+        ).one(Int.self)
     }
 
     /// Begins the use of locked rows anew, until the first of the next month.
@@ -137,13 +167,14 @@ extension PostgresSubscriptionStore {
     /// Forgives what was used of locked rows up to and including today, UTC: the daily figures know no smaller part. The
     /// history says so with an entry that leaves the status as it is.
     package func forgiveUse(
-        _ ids: [UUID], by userId: UUID?, in transaction: PostgresTransaction
+        _ ids: [UUID], by userId: UUID?, jobId: Int64? = nil, in transaction: PostgresTransaction
     ) async throws {
         try await beginPeriod(ids, in: transaction)
         try await transaction.query(
             """
-            insert into subscription_status_history (subscription_id, old_status, new_status, cause, changed_by)
-            select id, status, status, \(SubscriptionCause.quotaReset.rawValue), \(userId)::uuid
+            insert into subscription_status_history (
+                subscription_id, old_status, new_status, cause, changed_by, job_id)
+            select id, status, status, \(SubscriptionCause.quotaReset.rawValue), \(userId)::uuid, \(jobId)::bigint
             from subscriptions where id = any (\(ids)) order by id
             """)
     }

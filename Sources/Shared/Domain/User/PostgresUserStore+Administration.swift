@@ -18,15 +18,65 @@ extension PostgresUserStore {
 
     private static func condition(_ filter: UserFilter) -> PostgresFragment {
         var conditions: [PostgresFragment] = ["id <> \(User.systemId)"]
-        if let search = filter.search {
-            let pattern = LikePattern.containing(search)
-            conditions.append(
-                "(username ilike \(pattern) or email ilike \(pattern) or coalesce(full_name, '') ilike \(pattern))")
-        }
+        if let search = filter.search { conditions.append(Self.matches(search)) }
         if let role = filter.role { conditions.append("\(role.rawValue)::text = any (roles)") }
         if let isActive = filter.isActive { conditions.append("is_active = \(isActive)") }
         if let status = filter.syncStatus { conditions.append("sync_status = \(status.rawValue)") }
         return .joined(conditions, separator: " and ")
+    }
+
+    private static func matches(_ search: String) -> PostgresFragment {
+        let pattern = LikePattern.containing(search)
+        return "(username ilike \(pattern) or email ilike \(pattern) or coalesce(full_name, '') ilike \(pattern))"
+    }
+
+    // MARK: Many at once
+
+    /// How many active users a filter means.
+    package func countActive(_ filter: ActiveUserFilter, in executor: any PostgresExecutor) async throws -> Int {
+        try await executor.query("select count(*) from users where \(Self.condition(filter))").one(Int.self)
+    }
+
+    /// Those of these ids that no active user has.
+    package func notActive(_ ids: [UUID], in executor: any PostgresExecutor) async throws -> [UUID] {
+        try await executor.query(
+            """
+            select asked.id from unnest(\(ids)) with ordinality as asked (id, place)
+            where not exists (
+                select from users u where u.id = asked.id and u.is_active and u.id <> \(User.systemId))
+            order by asked.place
+            """
+        ).map { try $0.decode(UUID.self) }
+    }
+
+    /// Locks the next active users that a filter means and that were there at `time`, by id after `last`.
+    package func lockActive(
+        _ filter: ActiveUserFilter, madeBy time: Date, after last: UUID?, limit: Int,
+        in transaction: PostgresTransaction
+    ) async throws -> [User] {
+        try await transaction.query(
+            """
+            select \(unescaped: Self.columns) from users
+            where \(Self.condition(filter)) and created_at <= \(time)
+                and (\(last)::uuid is null or id > \(last)::uuid)
+            order by id limit \(limit) for no key update
+            """
+        ).map(Self.user)
+    }
+
+    private static func condition(_ filter: ActiveUserFilter) -> PostgresFragment {
+        var conditions: [PostgresFragment] = ["is_active", "id <> \(User.systemId)"]
+        if let ids = filter.userIds { conditions.append("id = any (\(ids))") }
+        if let roles = filter.roles { conditions.append("roles && \(roles.map(\.rawValue))::text[]") }
+        if let search = filter.search { conditions.append(Self.matches(search)) }
+        return .joined(conditions, separator: " and ")
+    }
+
+    /// The names of users, by id.
+    package func usernames(of ids: [UUID], in executor: any PostgresExecutor) async throws -> [UUID: String] {
+        let rows = try await executor.query("select id, username from users where id = any (\(ids))")
+        let names = try rows.map { try $0.decode(UUID.self, String.self) }
+        return Dictionary(names, uniquingKeysWith: { first, _ in first })
     }
 
     /// When the user was deactivated; nil while they are active.

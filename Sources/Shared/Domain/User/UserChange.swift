@@ -1,4 +1,4 @@
-import Foundation
+package import Foundation
 
 /// What somebody changes about a user; what is kept stays as it is.
 package struct UserChange: Sendable, Equatable {
@@ -50,4 +50,21 @@ package struct UserKeyCounts: Sendable, Equatable {
     package var total: Int
     /// Those that clients see as active.
     package var active: Int
+}
+
+/// Which of the active users are meant; without any condition all of them.
+package struct ActiveUserFilter: Codable, Sendable, Equatable {
+    /// Only these.
+    package var userIds: [UUID]?
+    /// Only those with one of these roles.
+    package var roles: [Role]?
+    /// A part of the name, the address or the full name, ignoring case.
+    package var search: String?
+
+    /// All active users.
+    package init(userIds: [UUID]? = nil, roles: [Role]? = nil, search: String? = nil) {
+        self.userIds = userIds
+        self.roles = roles
+        self.search = search
+    }
 }
