@@ -22,7 +22,7 @@ struct KindBench: Sendable {
         KeysSnapshot.self, KeysExpire.self,
         ModelSync.self, ModelApply.self, UsageFetchDay.self, SecretsPurge.self, ModelCascade.self,
         SubscriptionsExpire.self,
-        QuotaReset.self,
+        QuotaReset.self, UsageRefresh.self, UsageRebuild.self, UsageExport.self, UsagePurge.self, UsageRequestLog.self,
     ]
 
     /// - Parameter client: another LiteLLM than the one in memory.

@@ -143,4 +143,12 @@ struct DatabaseOperator: Operator {
     func resume(worker: Int32) async throws -> WorkerReport {
         try await administration.perform { try await workerAdministration.resume(worker, by: actor, in: $0) }
     }
+
+    // MARK: Usage
+
+    func rebuildUsage(from: UTCDay, to: UTCDay) async throws -> JobNumber {
+        let usage = UsageCollection(queue: administration.queue)
+        return JobNumber(
+            try await administration.perform { try await usage.rebuild(from: from, to: to, by: actor, in: $0) }.id)
+    }
 }

@@ -39,6 +39,9 @@ protocol Operator: Sendable {
     func workers(ended: Bool) async throws -> [WorkerReport]
     func drain(_ worker: Int32, reason: String?) async throws -> WorkerReport
     func resume(worker: Int32) async throws -> WorkerReport
+
+    /// Starts taking days of usage over anew as a job.
+    func rebuildUsage(from: UTCDay, to: UTCDay) async throws -> JobNumber
 }
 
 /// A schedule with the runs to come and what came of its newest ticks.

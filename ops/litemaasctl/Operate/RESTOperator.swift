@@ -145,6 +145,15 @@ struct RESTOperator: Operator {
         try await send(.post, "/workers/\(worker)/resume", body: [:])
     }
 
+    // MARK: Usage
+
+    func rebuildUsage(from: UTCDay, to: UTCDay) async throws -> JobNumber {
+        let answer: Started = try await send(
+            .post, "/usage/rebuild-cache",
+            body: ["startDate": .string(from.description), "endDate": .string(to.description)])
+        return answer.job.id
+    }
+
     // MARK: HTTP
 
     private struct Page<Item: Decodable>: Decodable { let data: [Item] }
