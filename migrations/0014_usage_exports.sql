@@ -3,14 +3,10 @@
 -- A file that a job writes, as it is too large for one answer. Deleted with its chunks once `expires_at` has passed.
 create table usage_exports (
     id           uuid primary key default gen_random_uuid(),
-    -- `own`: days of one person; `admin`: everybody's sums.
-    scope        text not null check (scope in ('own', 'admin')),
-    -- Who may fetch it; null for what a program asked for.
+    -- Who asked for it; null for a program.
     owner_id     uuid references users (id),
-    format       text not null check (format in ('csv', 'json')),
-    -- What is added up; see `UsageExportFilter`.
-    filter       jsonb not null,
-    file_name    text not null,
+    -- What is added up, for whom and in which form; see `UsageExportRequest`.
+    request      jsonb not null,
     status       text not null default 'pending' check (status in ('pending', 'ready', 'failed')),
     row_count    bigint,
     byte_count   bigint,

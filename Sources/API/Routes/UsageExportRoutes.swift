@@ -57,7 +57,8 @@ struct UsageExportRoutes: RouteGroup {
             wanted.userIds = [found.userId]
             wanted.modelIds = [found.modelId]
         }
-        return try await answer(call, wanted, body: [], isAsync: isAsync)
+        // An Idempotency-Key stands for these parameters, which are no part of the path.
+        return try await answer(call, wanted, body: Array((call.request.uri.query ?? "").utf8), isAsync: isAsync)
     }
 
     private func everybody(_ call: AuthenticatedCall) async throws -> Response {
@@ -85,7 +86,9 @@ struct UsageExportRoutes: RouteGroup {
         }
         let id = UUID()
         let outcome = Changes.Outcome(reload: { job in
-            try await store.find(id, in: database).map { UsageExportView(file: $0) }
+            // A repetition means the file of the first request.
+            guard let id = job.resource.flatMap({ UUID(uuidString: $0.id) }) else { return nil }
+            return try await store.find(id, in: database).map { UsageExportView(file: $0) }
         })
         return try await changes.perform(call, body: body, outcome: outcome) { transaction in
             let (file, job) = try await exports.start(

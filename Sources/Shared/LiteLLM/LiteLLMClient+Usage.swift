@@ -47,7 +47,7 @@ extension LiteLLMClient {
     }
 
     /// What LiteLLM itself makes of the day; nil from a release that does not.
-    private func activitySum(date: String) async throws -> LiteLLMUsageMetrics? {
+    func activitySum(date: String) async throws -> LiteLLMUsageMetrics? {
         var call = LiteLLMCall.get(
             "/user/daily/activity/aggregated", [("start_date", date), ("end_date", date)], about: .usage)
         call.isInEveryRelease = false

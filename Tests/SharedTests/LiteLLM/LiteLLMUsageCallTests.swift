@@ -169,7 +169,7 @@ struct LiteLLMUsageCallTests {
         for status in [404, 405] {
             let older = FakeLiteLLM([
                 "GET /user/daily/activity": pages,
-                "GET /user/daily/activity/aggregated": [.answer(status, body: #"{"detail":"Not Found"}"#)],
+                "GET /user/daily/activity/aggregated": [.answer(status, #"{"detail":"Not Found"}"#)],
             ])
             let activity = try await older.client().dailyActivity(date: "2026-11-23", isOver: true)
             #expect(activity.total.requests == 2)

@@ -115,12 +115,12 @@ package struct PostgresUsageExportStore: Sendable {
     package func insert(
         _ request: UsageExportRequest, id: UUID, ownerId: UUID?, keptFor: Duration, in transaction: PostgresTransaction
     ) async throws -> UsageExportFile {
-        let filter = String(decoding: try JSON.encoder.encode(request), as: UTF8.self)
+        let document = String(decoding: try JSON.encoder.encode(request), as: UTF8.self)
         return try await transaction.query(
             """
-            insert into usage_exports (id, scope, owner_id, format, filter, file_name, expires_at)
-            values (\(id), \(request.scope.rawValue), \(ownerId), \(request.format.rawValue), \(filter)::text::jsonb,
-                \(request.fileName), now() + make_interval(secs => \(keptFor.inSeconds)))
+            insert into usage_exports (id, owner_id, request, expires_at)
+            values (\(id), \(ownerId), \(document)::text::jsonb,
+                now() + make_interval(secs => \(keptFor.inSeconds)))
             returning *
             """
         ).map(Self.file)[0]
@@ -198,8 +198,8 @@ package struct PostgresUsageExportStore: Sendable {
     }
 
     private static func file(_ row: PostgresRow) throws -> UsageExportFile {
-        let filter: PostgresJSON = try row.get("filter")
-        let request = try JSON.decoder.decode(UsageExportRequest.self, from: Data(filter.text.utf8))
+        let document: PostgresJSON = try row.get("request")
+        let request = try JSON.decoder.decode(UsageExportRequest.self, from: Data(document.text.utf8))
         return UsageExportFile(
             id: try row.get("id"), ownerId: try row.get("owner_id"), request: request, status: try row.get("status"),
             rowCount: try row.get("row_count"), byteCount: try row.get("byte_count"), error: try row.get("error"),

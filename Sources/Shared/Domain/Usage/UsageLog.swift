@@ -78,7 +78,9 @@ package struct UsageLogCursor: Sendable, Equatable {
 
     /// Nil for a text that no page gave.
     package init?(_ text: String) {
-        guard text.utf8.count <= 1000, let data = Data(base64Encoded: text), data.count > Self.prefix.utf8.count,
+        let base64 = text.replacing("-", with: "+").replacing("_", with: "/")
+        let padded = base64 + String(repeating: "=", count: (4 - base64.count % 4) % 4)
+        guard let data = Data(base64Encoded: padded),
             let plain = String(data: data, encoding: .utf8), plain.hasPrefix(Self.prefix)
         else { return nil }
         let parts = plain.dropFirst(Self.prefix.count).split(separator: "/", maxSplits: 1)
@@ -88,5 +90,6 @@ package struct UsageLogCursor: Sendable, Equatable {
 
     package var text: String {
         Data("\(Self.prefix)\(startedAt)/\(requestId)".utf8).base64EncodedString()
+            .replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
     }
 }
