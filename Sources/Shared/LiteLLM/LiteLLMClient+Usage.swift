@@ -16,7 +16,7 @@ extension LiteLLMClient {
     ///
     /// LiteLLM sorts its rows by random ids: one that comes in while the pages are walked moves others across their
     /// borders, and they count twice or not at all, mostly with the number of pages as it was. So a walk over several
-    /// pages counts only if the number stayed; and, where the day `isOver`, if it adds up to LiteLLM's own sum.
+    /// pages counts only if the number stayed; and, where the day `isOver`, if it adds up to LiteLLM's own sums.
     ///
     /// - Parameter isOver: whether the day takes no more usage; of today the sum has moved on when it is asked for.
     /// - Throws: ``LiteLLMError``; `.retryable` `litellm_list_incomplete` when rows kept being added in between.
@@ -24,7 +24,7 @@ extension LiteLLMClient {
         for _ in 1...Self.walks {
             guard let walk = try await walkActivity(date: date) else { continue }
             guard isOver, walk.pages > 1, let sum = try await activitySum(date: date) else { return walk.activity }
-            if walk.activity.total.agrees(with: sum) { return walk.activity }
+            if sum.agrees(with: walk.activity) { return walk.activity }
         }
         throw LiteLLMError.listIncomplete("GET /user/daily/activity")
     }
@@ -47,14 +47,13 @@ extension LiteLLMClient {
     }
 
     /// What LiteLLM itself makes of the day; nil from a release that does not.
-    func activitySum(date: String) async throws -> LiteLLMUsageMetrics? {
+    func activitySum(date: String) async throws -> DailyActivitySum? {
         var call = LiteLLMCall.get(
             "/user/daily/activity/aggregated", [("start_date", date), ("end_date", date)], about: .usage)
         call.isInEveryRelease = false
         let answer = try await performOrNil(
             call, as: DailyActivityAnswer.self, nilFor: LiteLLMError.Code.noSuchRoute)
-        guard let answer else { return nil }
-        return answer.days.reduce(into: LiteLLMUsageMetrics()) { $0 += $1.metrics }
+        return answer.map { DailyActivitySum($0.days) }
     }
 
     private func activityPage(date: String, page: Int) async throws -> DailyActivityAnswer {
@@ -64,5 +63,28 @@ extension LiteLLMClient {
         ]
         return try await perform(
             .get("/user/daily/activity", query, about: .usage), as: DailyActivityAnswer.self)
+    }
+}
+
+/// LiteLLM's own sums of a day.
+struct DailyActivitySum: Sendable, Equatable {
+    var total = LiteLLMUsageMetrics()
+    /// By hash; LiteLLM names only so many.
+    var keys: [String: LiteLLMUsageMetrics] = [:]
+
+    init(_ days: [ActivityDay]) {
+        for day in days {
+            total += day.metrics
+            for (key, entry) in day.keys ?? [:] { keys[key, default: .init()] += entry.metrics }
+        }
+    }
+
+    /// By key as well: a row that counts twice may have the figures of the one that does not count.
+    func agrees(with activity: LiteLLMDailyActivity) -> Bool {
+        guard activity.total.agrees(with: total) else { return false }
+        let walked = Dictionary(grouping: activity.rows) { $0.keyHash ?? "" }.mapValues { rows in
+            rows.reduce(into: LiteLLMUsageMetrics()) { $0 += $1.metrics }
+        }
+        return keys.allSatisfy { (walked[$0.key] ?? .init()).agrees(with: $0.value) }
     }
 }

@@ -46,7 +46,7 @@ struct UsageExportRouteTests {
             #expect(
                 csv.text == """
                     Date,Requests,Total Tokens,Prompt Tokens,Completion Tokens,Avg Latency (ms),Error Rate (%),Success Rate (%)\r
-                    2026-01-02,4,15,10,5,0,25.0,75.0\r
+                    2026-01-02,4,15,10,5,0,25,75\r
 
                     """)
             let json = try await api.send(.get, path, as: user)

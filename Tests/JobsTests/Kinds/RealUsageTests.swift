@@ -76,10 +76,13 @@ struct RealUsageTests {
             guard ours.requests != requests || ours.totalTokens != tokens || abs(ours.spend - spend) >= Self.cent else {
                 return
             }
-            wrong.append("\(what): \(ours.requests), \(ours.totalTokens), \(ours.spend); \(requests), \(tokens), \(spend)")
+            wrong.append(
+                "\(what): \(ours.requests), \(ours.totalTokens), \(ours.spend); \(requests), \(tokens), \(spend)")
         }
         if let sum {
-            compare("in all", stored.totals, requests: sum.requests, tokens: sum.totalTokens, spend: sum.spend)
+            compare(
+                "in all", stored.totals, requests: sum.total.requests, tokens: sum.total.totalTokens,
+                spend: sum.total.spend)
         }
         for (hash, count) in calls {
             let entries = stored.entries.filter { $0.keyHash == hash && $0.modelId == real.model }
@@ -88,7 +91,9 @@ struct RealUsageTests {
             compare(
                 "key \(hash.prefix(8))", ours, requests: theirs.count,
                 tokens: theirs.reduce(0) { $0 + $1.totalTokens }, spend: theirs.reduce(0) { $0 + $1.spend })
-            if ours.successfulRequests != count { wrong.append("key \(hash.prefix(8)): \(ours.successfulRequests) calls") }
+            if ours.successfulRequests != count {
+                wrong.append("key \(hash.prefix(8)): \(ours.successfulRequests) calls")
+            }
         }
         return wrong
     }

@@ -98,7 +98,7 @@ package struct UsageExportWriter {
             case .text(let text): CSVCell.text(text)
             case .count(let count): String(count)
             case .money(let amount): amount.description
-            case .percent(let value): "\(value)"
+            case .percent(let value): Int(exactly: value).map(String.init) ?? "\(value)"
             }
         }
 
