@@ -103,7 +103,7 @@ struct APIDependencies: Sendable {
         audit = AuditRoutes(database: database)
         operations =
             Self.usage(database: database, queue: queue, changes: changes)
-            + Self.usageExports(database: database, queue: queue, changes: changes)
+            + Self.usageExports(database: database, queue: queue, provisioning: provisioning, changes: changes)
             + Self.reconciliation(database: database, queue: queue, changes: changes)
             + Self.keyBatches(
                 database: database, queue: queue, sealer: sealer, provisioning: provisioning, changes: changes)

@@ -18,6 +18,8 @@ package struct ProvisioningSettings: Sendable {
     package var modelRetirementGrace: Duration = .seconds(3600)
     /// How long after midnight UTC a day still takes late spend.
     package var usageGrace: Duration = .seconds(2 * 3600)
+    /// Whether single requests are taken over from LiteLLM's log.
+    package var keepsRequestLog = false
 
     /// The defaults.
     package init() {}
@@ -30,5 +32,7 @@ package struct ProvisioningSettings: Sendable {
         keepsSecretsForReveal = configuration.keys.revealEnabled
         maxActiveKeysPerUser = configuration.keys.maxPerUser
         modelRetirementGrace = configuration.models.retirementGrace
+        usageGrace = configuration.usage.grace
+        keepsRequestLog = configuration.usage.keepsRequestLog
     }
 }

@@ -211,6 +211,29 @@ struct OperatorCommandTests {
         }
     }
 
+    @Test("a range of days is taken over anew by a job, with who asked")
+    func rebuild() async throws {
+        try await withTestDatabase { database in
+            _ = try await queue(database)
+            let range = ["--from", "2026-01-01", "--to", "2026-01-31"]
+            let started = try await json(
+                database, "usage", "rebuild", range[0], range[1], range[2], range[3], "--no-wait")
+            #expect(started["state"] == nil)
+            let rows = try await database.client.query(
+                """
+                select k.name, j.args->>'from', j.args->>'to', a.actor
+                from jobs j join job_kinds k on k.id = j.kind_id join audit_logs a on a.job_id = j.id
+                """)
+            let (kind, from, to, actor) = try rows[0].decode(String.self, String.self, String.self, String.self)
+            #expect(kind == "usage.rebuild" && [from, to] == [range[1], range[3]])
+            #expect(actor.hasPrefix("litemaasctl:"))
+            let long = try await run(database, "usage", "rebuild", "--from", "2024-01-01", "--to", "2025-01-01")
+            #expect(long.status == 2 && long.errors.contains("366 days"), "\(long.errors)")
+            let wrong = try await run(database, "usage", "rebuild", "--from", "soon", "--to", "2025-01-01")
+            #expect(wrong.status == 2)
+        }
+    }
+
     @Test("schedules are changed, disabled and triggered; the runs to come are shown")
     func schedules() async throws {
         try await withTestDatabase { database in

@@ -86,6 +86,12 @@ struct OperatorRESTTests {
                 #expect(forced.output.contains("forced_open"), "\(forced.errors)")
                 #expect(try await run("breakers", "reset", "litellm.usage").status == 0)
 
+                let rebuild = try await run(
+                    "usage", "rebuild", "--from", "2026-01-01", "--to", "2026-01-02", "--no-wait")
+                #expect(rebuild.status == 0 && rebuild.output.contains("does it"), "\(rebuild.errors)")
+                let backwards = try await run("usage", "rebuild", "--from", "2026-01-02", "--to", "2026-01-01")
+                #expect(backwards.status == 2 && backwards.errors.contains("startDate"), "\(backwards.errors)")
+
                 let nobody = try await token(stack, ["user"])
                 #expect(try await run("queues", token: nobody).status == 5)
                 let bad = try await run("queues", token: "nonsense")

@@ -47,6 +47,8 @@ extension FakeLiteLLM.State {
         case "/model/delete": deleteModel(call)
         case _ where call.path.hasPrefix("/model/") && call.path.hasSuffix("/update"): updateModel(call)
         case "/user/daily/activity": dailyActivity(call)
+        case "/user/daily/activity/aggregated": activitySum(call)
+        case "/spend/logs/v2": spendLogPage(call)
         default:
             if let hash = call.path.wholeMatch(of: /\/key\/([0-9a-f]+)\/reset_spend/)?.1 {
                 resetSpend(String(hash), call)
@@ -275,18 +277,6 @@ extension FakeLiteLLM.State {
     private func teamList(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
         let rows = teams[call.query["team_id"] ?? ""].map { [JSONValue.object($0)] } ?? []
         return (200, ["teams": .array(rows), "total": .int(rows.count), "page": 1, "total_pages": 1])
-    }
-
-    // MARK: Usage
-
-    private func dailyActivity(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
-        let page = call.query["page"].flatMap(Int.init) ?? 1
-        let pages = activity[call.query["start_date"] ?? ""] ?? []
-        let paging: JSONValue = [
-            "page": .int(page), "total_pages": .int(pages.count), "has_more": .bool(page < pages.count),
-        ]
-        guard pages.indices.contains(page - 1) else { return (200, ["results": [], "metadata": paging]) }
-        return (200, ["results": [pages[page - 1]], "metadata": paging])
     }
 
     static func error(

@@ -25,6 +25,8 @@ package final class FakeLiteLLM: HTTPTransport {
         package var deletedDeployments: Set<String> = []
         /// Pages of `/user/daily/activity` by date.
         package var activity: [String: [JSONValue]] = [:]
+        /// Rows of `/spend/logs/v2`.
+        package var spendLogs: [Row] = []
         /// Whether `/key/generate` ignores the chosen secret, as releases do that do not know the member.
         package var makesOwnSecrets = false
         /// Method and path of each request, in order.

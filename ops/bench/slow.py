@@ -20,11 +20,17 @@ METHODS = ("get", "post", "put", "patch", "delete")
 WAITING = {
     "GET /api/v1/jobs/{id}/events": "stays open until the job ends",
     "GET /api/v1/admin/audit/export": "an export",
+    "GET /api/v1/usage/export": "an export",
+    "POST /api/v1/admin/usage/export": "an export",
+    "GET /api/v1/usage/exports/{id}/download": "an export",
     "POST /api/v1/admin/models/test": "asks a provider and waits for it",
 }
 # Answers that are as right as a success, and why.
 OTHER_ANSWERS = {
     "POST /api/v1/admin/schedules/{name}/trigger": {409},  # The job of the tick before still runs.
+    # The installation keeps no single requests.
+    "GET /api/v1/usage/requests": {404},
+    "GET /api/v1/admin/usage/requests": {404},
 }
 
 

@@ -52,10 +52,3 @@ struct DateRange: Sendable, Equatable {
         return error
     }
 }
-
-extension UTCDay {
-    /// The day so many days later, or earlier.
-    func advanced(by days: Int) -> UTCDay {
-        UTCDay(containing: start.addingTimeInterval(Double(days) * 86_400))
-    }
-}

@@ -47,7 +47,7 @@ package struct UsageFetchDay: JobKind {
         guard date.start <= fetchedAt else {
             throw JobFailure.permanent(code: "day_in_future", message: "\(date) has not begun yet.")
         }
-        let activity = try await context.litellm.dailyActivity(date: date.description)
+        let activity = try await context.litellm.dailyActivity(date: date.description, isOver: date.end <= fetchedAt)
         let models = try await PostgresModelStore().all(in: context.services.database)
         let day = UsageAggregation.day(
             date, from: activity,
@@ -62,6 +62,7 @@ package struct UsageFetchDay: JobKind {
             totalTokens: day.totals.totalTokens, spend: "\(day.totals.spend)", isComplete: day.isComplete,
             fetchedAt: fetchedAt)
     }
+
     /// Takes what the day's people have used this month over into their subscriptions. Later than the day itself: an
     /// attempt that dies in between is followed by one that finds the same figures.
     private func heedQuotas(_ context: JobContext) async throws {

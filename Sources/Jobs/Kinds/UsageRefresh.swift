@@ -1,6 +1,7 @@
 import Shared
 
-/// Takes the last days of usage over, each day a child of its own.
+/// Takes today over, and the newest of the last days that were never taken over or not when they were final: so gaps
+/// that an outage has left fill by themselves. Each day is a child. A day that is final is not asked for again.
 package struct UsageRefresh: JobKind {
     /// What it reports.
     package struct Output: Codable, Sendable, Equatable {
@@ -10,10 +11,13 @@ package struct UsageRefresh: JobKind {
         package var failed: Int
     }
 
+    /// Days of one run: an outage of a month does not become a month's worth of heavy queries at once.
+    static let most = 10
+
     package static let name = "usage.refresh"
     package static let queue = "usage"
 
-    /// How many days, today included; 1...60.
+    /// How far back it looks, in days, today included; 1...60.
     package let days: Int
 
     package init(days: Int) {
@@ -30,13 +34,25 @@ package struct UsageRefresh: JobKind {
         guard (1...60).contains(days) else {
             throw JobFailure.permanent(code: "invalid_days", message: "days is \(days); use 1 to 60.")
         }
-        var day = UTCDay(containing: try await PostgresUsageStore().now(in: context.services.database))
-        var jobs: [UsageFetchDay] = []
-        for _ in 0..<days {
-            jobs.append(UsageFetchDay(date: day))
-            day = day.previous
+        try await context.openOnce { transaction in
+            let usage = PostgresUsageStore()
+            let today = UTCDay(containing: try await usage.now(in: transaction))
+            let first = today.advanced(by: 1 - days)
+            return try await usage.unfinished(from: first, to: today, limit: Self.most, in: transaction)
         }
-        try await context.enqueueChildren(jobs)
         throw JobWaitForChildren(.someMayFail)
+    }
+}
+
+extension JobContext {
+    /// Puts in a child for each day that `days` gives, in one transaction and only once: an attempt that follows a
+    /// crash finds other days open.
+    func openOnce(_ days: @Sendable (PostgresTransaction) async throws -> [UTCDay]) async throws {
+        try await transaction { transaction in
+            guard try await PostgresFamilyStore().find(parent: id, in: transaction) == nil else { return }
+            let jobs = try await days(transaction).map { UsageFetchDay(date: $0) }
+            try await addChildren(
+                jobs, resource: { JobResource(type: "usage_day", id: $0.date.description) }, in: transaction)
+        }
     }
 }

@@ -13,6 +13,10 @@ package struct StandingSchedules: Sendable {
     /// Days that decided ticks are kept.
     package var tickDays = 30
 
+    /// Whether single requests are taken over, and the days that they are kept.
+    package var keepsRequestLog = false
+    package var requestLogDays = 30
+
     /// Schedules whose first job does not wait for its time.
     package static let atOnce: Set<String> = ["model-sync"]
 
@@ -25,6 +29,8 @@ package struct StandingSchedules: Sendable {
         modelSyncInterval = configuration.worker.modelSyncInterval
         historyDays = max(1, Int(configuration.worker.historyRetention.inSeconds / 86_400))
         deadLetterDays = max(1, Int(configuration.worker.deadLetterRetention.inSeconds / 86_400))
+        keepsRequestLog = configuration.usage.keepsRequestLog
+        requestLogDays = max(1, Int(configuration.usage.requestLogRetention.inSeconds / 86_400))
     }
 
     /// What ``JobSchedules/seed(_:atOnce:)`` makes of them.
@@ -37,8 +43,15 @@ package struct StandingSchedules: Sendable {
                 name: "secrets-purge", description: "Deletes sealed secrets whose time has come.",
                 job: SecretsPurge(), cron: "*/5 * * * *", jitterSeconds: 30),
             try ScheduleDraft(
-                name: "usage-refresh", description: "Takes the last days of usage over from LiteLLM.",
-                job: UsageRefresh(days: 2), cron: "17 * * * *", jitterSeconds: 120),
+                name: "usage-refresh",
+                description: "Takes usage over from LiteLLM: today, and what lacks of the last days.",
+                job: UsageRefresh(days: 35), cron: "17 * * * *", jitterSeconds: 120),
+            try ScheduleDraft(
+                name: "usage-request-log", description: "Takes single requests over from LiteLLM's log.",
+                job: UsageRequestLog(), cron: "*/5 * * * *", jitterSeconds: 30, enabled: keepsRequestLog),
+            try ScheduleDraft(
+                name: "usage-purge", description: "Deletes files of usage and single requests past their time.",
+                job: UsagePurge(requestDays: requestLogDays), cron: "53 * * * *", jitterSeconds: 300),
             try ScheduleDraft(
                 name: "subscriptions-expire", description: "Ends subscriptions whose time is over.",
                 job: SubscriptionsExpire(), cron: "* * * * *", jitterSeconds: 5),

@@ -45,6 +45,8 @@ package struct AppConfiguration: Sendable {
     package let models: ModelConfiguration
     /// The worker.
     package let worker: WorkerConfiguration
+    /// Usage.
+    package let usage: UsageConfiguration
     /// How many requests a caller may make.
     package let rateLimits: RateLimitSettings
     /// Every variable that this process reads, with its value (secrets redacted) and where it came from.
@@ -81,6 +83,7 @@ package struct AppConfiguration: Sendable {
         keys = KeyConfiguration(&reader)
         models = ModelConfiguration(&reader)
         worker = WorkerConfiguration(&reader, litellmTimeout: litellm.timeout)
+        usage = UsageConfiguration(&reader)
         rateLimits = RateLimitSettings(&reader)
         settings = reader.resolved
         var notices = reader.notices()

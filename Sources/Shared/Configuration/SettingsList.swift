@@ -5,7 +5,7 @@
 package enum SettingsList {
     /// Every variable, in the order of the documentation.
     package static let all: [SettingDefinition] =
-        general + server + database + litellm + auth + users + keys + models + worker + limits
+        general + server + database + litellm + auth + users + keys + models + worker + usage + limits
 
     // MARK: General
 

@@ -22,6 +22,8 @@ struct LiteLLMCall: Sendable {
     var subject: Subject
     /// Whether it is the second read that confirms a refused master key.
     var confirmsMasterKey = false
+    /// Whether a 404 or 405 is trouble; else it says that the release is one without the route.
+    var isInEveryRelease = true
     /// Whether it changes something.
     var isWrite: Bool { method != .get }
     var upstream: Upstream { subject == .usage ? .litellmUsage : .litellmAdmin }

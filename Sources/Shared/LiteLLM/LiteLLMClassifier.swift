@@ -79,6 +79,8 @@ enum LiteLLMClassifier {
         case 400: return badRequest(refusal, call)
         case 401: return masterKey(call)
         case 403: return forbidden(refusal, call)
+        case 404 where !call.isInEveryRelease, 405 where !call.isInEveryRelease:
+            return permanent(Code.noSuchRoute, "this release has no such route")
         case 404: return notFound(refusal, call)
         case 409 where refusal.isFromLiteLLM: return conflict(call)
         case 405, 300..<400: return upstream(Code.badResponse, "no such route", call, changed: false)

@@ -1,4 +1,7 @@
 extension LiteLLMClient {
+    /// Walks of one day before it is put off.
+    private static let walks = 3
+
     /// One page of the usage of one day, `YYYY-MM-DD` in UTC. A page is a page of LiteLLM's table rows: all of its
     /// numbers cover that page only.
     package func dailyActivity(date: String, page: Int) async throws -> LiteLLMDailyActivityPage {
@@ -10,16 +13,23 @@ extension LiteLLMClient {
     }
 
     /// The usage of one day, `YYYY-MM-DD` in UTC, all pages added up.
+    ///
+    /// LiteLLM sorts its rows by random ids: one that comes in while the pages are walked moves others across their
+    /// borders, and they count twice or not at all, mostly with the number of pages as it was. So a walk over several
+    /// pages counts only if the number stayed; and, where the day `isOver`, if it adds up to LiteLLM's own sums.
+    ///
+    /// - Parameter isOver: whether the day takes no more usage; of today the sum has moved on when it is asked for.
     /// - Throws: ``LiteLLMError``; `.retryable` `litellm_list_incomplete` when rows kept being added in between.
-    package func dailyActivity(date: String) async throws -> LiteLLMDailyActivity {
-        // Rows have no stable place while new ones come in: a walk counts only if the number of pages stayed.
-        for _ in 1...3 {
-            if let activity = try await walkActivity(date: date) { return activity }
+    package func dailyActivity(date: String, isOver: Bool = false) async throws -> LiteLLMDailyActivity {
+        for _ in 1...Self.walks {
+            guard let walk = try await walkActivity(date: date) else { continue }
+            guard isOver, walk.pages > 1, let sum = try await activitySum(date: date) else { return walk.activity }
+            if sum.agrees(with: walk.activity) { return walk.activity }
         }
         throw LiteLLMError.listIncomplete("GET /user/daily/activity")
     }
 
-    private func walkActivity(date: String) async throws -> LiteLLMDailyActivity? {
+    private func walkActivity(date: String) async throws -> (activity: LiteLLMDailyActivity, pages: Int)? {
         var ledger = DailyActivityLedger()
         var page = 1
         var totalPages: Int?
@@ -28,12 +38,22 @@ extension LiteLLMClient {
             guard answer.totalPages == totalPages ?? answer.totalPages else { return nil }
             totalPages = answer.totalPages
             for day in answer.days { ledger.add(day) }
-            guard answer.hasMore else { return ledger.activity }
+            guard answer.hasMore else { return (ledger.activity, page) }
             page += 1
             guard page <= settings.maxPages else {
                 throw LiteLLMError.listIncomplete("GET /user/daily/activity")
             }
         }
+    }
+
+    /// What LiteLLM itself makes of the day; nil from a release that does not.
+    func activitySum(date: String) async throws -> DailyActivitySum? {
+        var call = LiteLLMCall.get(
+            "/user/daily/activity/aggregated", [("start_date", date), ("end_date", date)], about: .usage)
+        call.isInEveryRelease = false
+        let answer = try await performOrNil(
+            call, as: DailyActivityAnswer.self, nilFor: LiteLLMError.Code.noSuchRoute)
+        return answer.map { DailyActivitySum($0.days) }
     }
 
     private func activityPage(date: String, page: Int) async throws -> DailyActivityAnswer {
@@ -43,5 +63,28 @@ extension LiteLLMClient {
         ]
         return try await perform(
             .get("/user/daily/activity", query, about: .usage), as: DailyActivityAnswer.self)
+    }
+}
+
+/// LiteLLM's own sums of a day.
+struct DailyActivitySum: Sendable, Equatable {
+    var total = LiteLLMUsageMetrics()
+    /// By hash; LiteLLM names only so many.
+    var keys: [String: LiteLLMUsageMetrics] = [:]
+
+    init(_ days: [ActivityDay]) {
+        for day in days {
+            total += day.metrics
+            for (key, entry) in day.keys ?? [:] { keys[key, default: .init()] += entry.metrics }
+        }
+    }
+
+    /// By key as well: a row that counts twice may have the figures of the one that does not count.
+    func agrees(with activity: LiteLLMDailyActivity) -> Bool {
+        guard activity.total.agrees(with: total) else { return false }
+        let walked = Dictionary(grouping: activity.rows) { $0.keyHash ?? "" }.mapValues { rows in
+            rows.reduce(into: LiteLLMUsageMetrics()) { $0 += $1.metrics }
+        }
+        return keys.allSatisfy { (walked[$0.key] ?? .init()).agrees(with: $0.value) }
     }
 }

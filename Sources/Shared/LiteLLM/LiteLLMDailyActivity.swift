@@ -80,6 +80,14 @@ package struct LiteLLMUsageMetrics: Sendable, Equatable {
         return counts == Self() && abs(spend) < Decimal(sign: .plus, exponent: -9, significand: 1)
     }
 
+    /// Whether both count the same; money may differ by what adding doubles up in another order makes of it.
+    func agrees(with other: Self) -> Bool {
+        var difference = self - other
+        let money = abs(difference.spend)
+        difference.spend = 0
+        return difference == Self() && money < Decimal(sign: .plus, exponent: -4, significand: 1)
+    }
+
     private func combined(_ other: Self, _ money: (Decimal, Decimal) -> Decimal, _ count: (Int, Int) -> Int) -> Self {
         var result = Self()
         result.spend = money(spend, other.spend)

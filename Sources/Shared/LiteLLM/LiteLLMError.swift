@@ -78,6 +78,7 @@ extension LiteLLMError {
         package static let modelsNotLoaded = "litellm_models_not_loaded"
         /// A listing changed or ended early while its pages were read.
         package static let listIncomplete = "litellm_list_incomplete"
+        package static let noSuchRoute = "litellm_no_such_route"
         /// A refusal that a second read did not confirm.
         package static let unconfirmed = "litellm_unconfirmed"
         /// Our master key is refused, confirmed by a second read.

@@ -127,7 +127,9 @@ struct APIHarness: Sendable {
                 logger: options.logger)
             let litellm = LiteLLMClient(
                 transport: gate,
-                settings: LiteLLMSettings(baseURL: "http://litellm.test", apiKey: Secret("sk-master")))
+                // The lease has to outlast a usage call, or none starts.
+                settings: LiteLLMSettings(
+                    baseURL: "http://litellm.test", apiKey: Secret("sk-master"), usageTimeout: .seconds(30)))
             let services = JobServices(
                 database: database.client, litellm: litellm, sealer: sealer, queue: queue,
                 settings: options.provisioning)

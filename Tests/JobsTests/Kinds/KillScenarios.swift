@@ -150,5 +150,12 @@ struct KillScenario: Sendable, CustomTestStringConvertible {
             let jobId = try await real.bench.services.queue.enqueue(UsageFetchDay(date: today)).id
             return Victim(jobId: jobId) { try await real.disagreements(ofUsage: today, jobId) }
         },
+        KillScenario(UsageRequestLog.self, "the log of requests", calls: 4) { real in
+            for table: PostgresQuery in ["delete from usage_logs", "delete from usage_log_state"] {
+                try await real.bench.database.query(table)
+            }
+            let jobId = try await real.bench.services.queue.enqueue(UsageRequestLog()).id
+            return Victim(jobId: jobId) { try await real.disagreementsOfRequests(jobId) }
+        },
     ]
 }

@@ -23,6 +23,7 @@ struct KindBench: Sendable {
         ModelSync.self, ModelApply.self, UsageFetchDay.self, SecretsPurge.self, ModelCascade.self,
         SubscriptionsExpire.self,
         QuotaReset.self, QuotaForgive.self, UserResetSpend.self, UsersBulkLimits.self, UsersSnapshot.self,
+        UsageRefresh.self, UsageRebuild.self, UsageExport.self, UsagePurge.self, UsageRequestLog.self,
     ]
 
     /// - Parameter client: another LiteLLM than the one in memory.

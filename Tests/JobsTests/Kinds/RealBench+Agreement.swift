@@ -107,6 +107,28 @@ extension RealBench {
         }
     }
 
+    /// Every call of the last hour that LiteLLM lists is stored once, with what it cost.
+    func disagreementsOfRequests(_ jobId: Int64) async throws -> [String] {
+        try await lasting(jobId) {
+            let now = Date()
+            var listed: [UsageLogEntry] = []
+            var number = 1
+            while true {
+                let page = try await litellm.spendLogs(from: now - 3600, to: now, page: number)
+                listed += page.entries
+                guard number < page.totalPages else { break }
+                number += 1
+            }
+            let rows = try await bench.database.query("select request_id, spend from usage_logs")
+            let stored = try Dictionary(
+                rows.map { try $0.decode(String.self, Decimal.self) }, uniquingKeysWith: { first, _ in first })
+            let missing = listed.filter { entry in
+                !(stored[entry.requestId].map { abs($0 - entry.spend) < Decimal(string: "0.000000001") ?? 0 } ?? false)
+            }
+            return missing.isEmpty ? [] : ["\(missing.count) of \(listed.count) calls"]
+        }
+    }
+
     /// What is still wrong when the job has run anew until a deadline.
     private func lasting(_ jobId: Int64, _ check: () async throws -> [String]) async throws -> [String] {
         let deadline = ContinuousClock.now + .seconds(30)

@@ -31,6 +31,7 @@ struct RealBench: Sendable {
         let transport = StoppingTransport(curl)
         var settings = ProvisioningSettings()
         settings.maxActiveKeysPerUser = 1000
+        settings.keepsRequestLog = true
         do {
             let client = LiteLLMClient(transport: transport, settings: litellm)
             try await KindBench.run(settings: settings, client: client) { bench in

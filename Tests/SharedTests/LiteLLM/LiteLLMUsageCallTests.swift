@@ -129,6 +129,53 @@ struct LiteLLMUsageCallTests {
         #expect(error.kind == .retryable)
     }
 
+    @Test("a day that is over is taken again when a row moved between its pages, though their number stayed")
+    func shifted() async throws {
+        // As LiteLLM sorts by random ids: "new" pushes k1 to the second page, where it counts again.
+        let rows = (0..<4).map { Row(key: "k\($0)", spend: "0.1") }
+        let grown = [rows[0], Row(key: "new", spend: "0.1")] + rows[1...]
+        let before = Self.pages(rows + [Row(key: "k4")], size: 2)
+        let after = Self.pages(grown + [Row(key: "k4")], size: 2)
+        #expect(before.count == after.count)
+        let walks = [before[0], after[1], after[2]] + after
+        let sum = FakeLiteLLM.Outcome.answer(body: Self.page(grown + [Row(key: "k4")]))
+        let litellm = FakeLiteLLM([
+            "GET /user/daily/activity": walks, "GET /user/daily/activity/aggregated": [sum, sum],
+        ])
+        let activity = try await litellm.client().dailyActivity(date: "2026-11-23", isOver: true)
+        #expect(activity.total.requests == 6)
+        #expect(activity.rows.map(\.keyHash) == ["k0", "k1", "k2", "k3", "k4", "new"])
+        #expect(litellm.calls.count == 8)
+
+        let restless = FakeLiteLLM([
+            "GET /user/daily/activity": before + before + before,
+            "GET /user/daily/activity/aggregated": [sum, sum, sum],
+        ])
+        let error = try await liteLLMError {
+            try await restless.client().dailyActivity(date: "2026-11-23", isOver: true)
+        }
+        #expect(error.code == "litellm_list_incomplete")
+        #expect(error.kind == .retryable)
+    }
+
+    @Test("a day under way, a single page, and a release without the sum are taken as they are")
+    func unsummed() async throws {
+        let pages = Self.pages([Row(), Row(key: "k2")], size: 1)
+        let today = FakeLiteLLM(["GET /user/daily/activity": pages])
+        #expect(try await today.client().dailyActivity(date: "2026-11-23").total.requests == 2)
+        let single = FakeLiteLLM(["GET /user/daily/activity": .answer(body: Self.page([Row()]))])
+        #expect(try await single.client().dailyActivity(date: "2026-11-23", isOver: true).total.requests == 1)
+        #expect(single.calls.count == 1)
+        for status in [404, 405] {
+            let older = FakeLiteLLM([
+                "GET /user/daily/activity": pages,
+                "GET /user/daily/activity/aggregated": [.answer(status, #"{"detail":"Not Found"}"#)],
+            ])
+            let activity = try await older.client().dailyActivity(date: "2026-11-23", isOver: true)
+            #expect(activity.total.requests == 2)
+        }
+    }
+
     @Test("no usage, one page alone, and answers that are none")
     func edges() async throws {
         let nothing = #"{"results":[],"metadata":{"page":1,"total_pages":0,"has_more":false}}"#

@@ -36,6 +36,7 @@ def calls(world):
         "POST /api/v1/admin/workers/{id}/drain": lambda: same(REASON),
         "POST /api/v1/admin/workers/{id}/resume": lambda: same(),
         "POST /api/v1/admin/usage/refresh-today": lambda: same(),
+        "POST /api/v1/admin/usage/rebuild-cache": lambda: same(),
     }
 
 

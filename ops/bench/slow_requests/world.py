@@ -29,11 +29,13 @@ class World:
         self.user = self.users(1)[0]
         self.team = self.made([api.ask("POST", "/api/v1/teams", {"name": self.name(), "adminIds": [self.user]})])[0]
         self.worker = str(api.ask("GET", "/api/v1/admin/workers")["data"][0]["id"])
+        self.export = self.made([api.ask("GET", "/api/v1/usage/export?async=true")])[0]
         # What the parameter of a path is an example of, by what stands before it.
         self.examples = {
             "api-keys": self.key, "jobs": self.job, "users": self.user, "models": quoted(self.model),
             "workers": self.worker, "queues": "usage", "kinds": "usage.fetchDay", "schedules": "usage-refresh",
             "breakers": "litellm.usage", "assets": "docs.js", "subscriptions": self.subscription, "teams": self.team,
+            "exports": self.export,
         }
 
     def path(self, template):

@@ -160,4 +160,12 @@ struct DatabaseOperator: Operator {
             try await userAdministration.setLimits(change.limits, of: change.filter, by: actor, in: transaction).job
         }.map { JobNumber($0.id) }
     }
+
+    // MARK: Usage
+
+    func rebuildUsage(from: UTCDay, to: UTCDay) async throws -> JobNumber {
+        let usage = UsageCollection(queue: administration.queue)
+        return JobNumber(
+            try await administration.perform { try await usage.rebuild(from: from, to: to, by: actor, in: $0) }.id)
+    }
 }

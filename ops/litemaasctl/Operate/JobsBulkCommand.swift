@@ -91,7 +91,8 @@ struct JobsBulkCommand: AsyncParsableCommand {
         if outcome.report?["refused"]?.arrayValue?.isEmpty == false { throw ExitStatus.refused }
     }
 
-    private static func follow(_ id: JobNumber, _ way: any Operator, isQuiet: Bool) async throws -> JobReport {
+    /// Shows how far the job is until it has ended.
+    static func follow(_ id: JobNumber, _ way: any Operator, isQuiet: Bool) async throws -> JobReport {
         var bar = ProgressBar(isQuiet: isQuiet)
         while true {
             let job = try await way.job(id.value)

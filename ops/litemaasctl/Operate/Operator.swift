@@ -45,6 +45,8 @@ protocol Operator: Sendable {
     func countUsers(for change: UserLimitsOrder) async throws -> Int
     /// Changes limits of many active users; no job where there are none.
     func setLimits(_ change: UserLimitsOrder) async throws -> JobNumber?
+    /// Starts taking days of usage over anew as a job.
+    func rebuildUsage(from: UTCDay, to: UTCDay) async throws -> JobNumber
 }
 
 /// A schedule with the runs to come and what came of its newest ticks.

@@ -169,6 +169,15 @@ struct RESTOperator: Operator {
         return answer.job?.id
     }
 
+    // MARK: Usage
+
+    func rebuildUsage(from: UTCDay, to: UTCDay) async throws -> JobNumber {
+        let answer: Started = try await send(
+            .post, "/usage/rebuild-cache",
+            body: ["startDate": .string(from.description), "endDate": .string(to.description)])
+        return answer.job.id
+    }
+
     // MARK: HTTP
 
     private struct Page<Item: Decodable>: Decodable { let data: [Item] }

@@ -72,6 +72,20 @@ package struct PostgresUsageStore: Sendable {
             """)
     }
 
+    /// Days that were never taken over, or not since they were final; the newest first.
+    package func unfinished(
+        from: UTCDay, to: UTCDay, limit: Int, in executor: any PostgresExecutor
+    ) async throws -> [UTCDay] {
+        try await executor.query(
+            """
+            select d.day::date as day
+            from generate_series(\(from.description)::timestamp, \(to.description)::timestamp, interval '1 day') as d (day)
+            left join usage_days u on u.day = d.day::date
+            where not coalesce(u.is_complete, false) order by d.day desc limit \(limit)
+            """
+        ).map(Self.day)
+    }
+
     /// Adds up what the filter lets through.
     package func summary(_ filter: UsageFilter, in executor: any PostgresExecutor) async throws -> UsageSummary {
         let from = filter.from.description

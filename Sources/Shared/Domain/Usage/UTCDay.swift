@@ -31,6 +31,14 @@ package struct UTCDay: Sendable, Hashable, Comparable, Codable, CustomStringConv
     /// The day before.
     package var previous: UTCDay { UTCDay(number: number - 1) }
 
+    /// The day so many days later, or earlier.
+    package func advanced(by days: Int) -> UTCDay { UTCDay(number: number + days) }
+
+    /// Every day from the first to the last; none when they are in the wrong order.
+    package static func range(from first: UTCDay, to last: UTCDay) -> [UTCDay] {
+        first <= last ? (first.number...last.number).map(UTCDay.init(number:)) : []
+    }
+
     /// The first day of its month.
     package var firstOfMonth: UTCDay {
         let day = Int(description.suffix(2)) ?? 1
