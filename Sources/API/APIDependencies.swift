@@ -102,7 +102,7 @@ struct APIDependencies: Sendable {
             database: database, administration: TeamAdministration(queue: queue), changes: changes)
         audit = AuditRoutes(database: database)
         operations =
-            Self.usage(database: database, queue: queue, changes: changes)
+            Self.usage(database: database, queue: queue, limits: settings.analytics, changes: changes)
             + Self.usageExports(database: database, queue: queue, changes: changes)
             + Self.reconciliation(database: database, queue: queue, changes: changes)
             + Self.keyBatches(

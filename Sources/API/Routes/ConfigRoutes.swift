@@ -72,6 +72,10 @@ struct AnalyticsLimits: Sendable {
     var topUsers = 10
     var topModels = 10
     var topProviders = 5
+    /// Users in the list of an analytics answer; `by-user` has them all.
+    var listedUsers = 5
+    /// Filters that one request may name of one sort, and choices that it is offered.
+    var maxChoices = 1000
     /// Days of one look.
     var maxDays = 90
     /// Days of one export.
