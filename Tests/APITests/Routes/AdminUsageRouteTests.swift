@@ -194,7 +194,8 @@ struct AdminUsageRouteTests {
                 let answer = try await scene.ask(
                     "/api/v1/admin/usage/by-model?limit=2&page=\(page)",
                     ["startDate": "2026-01-08", "endDate": "2026-01-08"])
-                seen += answer["data"]?.arrayValue?.compactMap { $0["modelId"]?.stringValue } ?? []
+                let models = try #require(answer["data"]?.arrayValue)
+                for model in models { seen.append(try #require(model["modelId"]?.stringValue)) }
                 #expect(answer["pagination", "total"] == 5 && answer["pagination", "totalPages"] == 3)
                 #expect(answer["pagination", "hasNext"] == .bool(page < 3))
                 #expect(answer["pagination", "hasPrevious"] == .bool(page > 1))
