@@ -6,6 +6,10 @@ extension APIDependencies {
     static func usage(
         database: PostgresClient, queue: JobQueue, changes: Changes
     ) -> [any RouteGroup] {
-        [UsageRoutes(database: database, collection: UsageCollection(queue: queue), changes: changes)]
+        [
+            UsageRoutes(database: database, collection: UsageCollection(queue: queue), changes: changes),
+            OwnUsageRoutes(database: database),
+            AdminUsageRoutes(database: database),
+        ]
     }
 }

@@ -30,6 +30,7 @@ enum ErrorCode: String, Sendable, CaseIterable {
     case tokenExpired = "TOKEN_EXPIRED"
     case tokenTooOld = "TOKEN_TOO_OLD"
     case forbidden = "FORBIDDEN"
+    case forbiddenAPIKeys = "FORBIDDEN_API_KEYS"
     case insufficientPermissions = "INSUFFICIENT_PERMISSIONS"
     case notFound = "NOT_FOUND"
     case methodNotAllowed = "METHOD_NOT_ALLOWED"
@@ -88,10 +89,12 @@ struct ErrorDetails: Sendable {
     var limit: Int?
     var timeWindow: String?
     var retryAfterMs: Int?
+    /// The days that were too many at once.
+    var tooLongRange: TooLongRange?
 
     var isEmpty: Bool {
         field == nil && suggestion == nil && resource == nil && id == nil && validation.isEmpty && service == nil
-            && upstreamCode == nil && job == nil && limit == nil
+            && upstreamCode == nil && job == nil && limit == nil && tooLongRange == nil
     }
 }
 

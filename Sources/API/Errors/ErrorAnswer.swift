@@ -65,6 +65,16 @@ extension ErrorDetails: JSONRepresentable {
             json.member("limit", limit)
             json.member("timeWindow", timeWindow)
             json.member("retryAfterMs", retryAfterMs)
+            guard let tooLongRange else { return }
+            json.member("requestedDays", tooLongRange.days)
+            json.member("maxAllowedDays", tooLongRange.longest)
+            json.name("suggestedRanges")
+            json.array(tooLongRange.suggestions) { json, range in
+                json.object { json in
+                    json.member("startDate", range.start.description)
+                    json.member("endDate", range.end.description)
+                }
+            }
         }
     }
 }

@@ -92,6 +92,16 @@ struct QueryFields {
         return texts
     }
 
+    /// One of some texts; the refusal lists them.
+    mutating func choice(_ name: String, of known: [String]) -> String? {
+        guard let text = string(name) else { return nil }
+        guard known.contains(text) else {
+            refuse(name, .choice, "must be one of \(known.joined(separator: ", "))")
+            return nil
+        }
+        return text
+    }
+
     /// One of the raw values of an enumeration, or several.
     mutating func choices<Choice: RawRepresentable & CaseIterable>(
         _ name: String, of type: Choice.Type

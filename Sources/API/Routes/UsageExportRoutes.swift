@@ -6,11 +6,6 @@ import Shared
 
 /// Usage as files: what is small at once, what is large by a job.
 struct UsageExportRoutes: RouteGroup {
-    /// Rows of an answer at once: they are held in memory, about 200 bytes each.
-    private static let rowsAtOnce = 10_000
-    /// Days of an administrator's file.
-    private static let longest = 365
-
     let database: PostgresClient
     let exports: UsageExports
     let changes: Changes
@@ -34,7 +29,8 @@ struct UsageExportRoutes: RouteGroup {
 
     private func own(_ call: AuthenticatedCall) async throws -> Response {
         var query = try call.call.query()
-        let range = try DateRange(&query, today: UTCDay(containing: Date()))
+        let limits = try await PostgresSettingStore().analytics(in: database)
+        let range = try DateRange(&query, today: UTCDay(containing: Date()), longest: limits.maxDays)
         let format = query.exportFormat(otherwise: .json)
         var wanted = UsageExportRequest(scope: .own, format: format, from: range.start, to: range.end)
         wanted.apiKeyId = query.uuid("apiKeyId")
@@ -67,7 +63,8 @@ struct UsageExportRoutes: RouteGroup {
         try query.check()
         let body = try await call.call.body()
         var fields = body.fields
-        var wanted = fields.adminExport(longest: Self.longest, today: UTCDay(containing: Date()))
+        let limits = try await PostgresSettingStore().analytics(in: database)
+        var wanted = fields.adminExport(longest: limits.maxExportDays, today: UTCDay(containing: Date()))
         try fields.check()
         let currency: Currency? = try await PostgresSettingStore().get(in: database)
         wanted.currency = (currency ?? .usDollar).code
@@ -101,10 +98,11 @@ struct UsageExportRoutes: RouteGroup {
         }
     }
 
-    /// Nil when there are too many rows.
+    /// Nil when there are too many rows for one answer: they are held in memory, about 200 bytes each.
     private func small(_ request: UsageExportRequest) async throws -> [UInt8]? {
+        let limits = try await PostgresSettingStore().analytics(in: database)
         let page = try await database.withTransaction(isolation: .repeatableRead, readOnly: true) { transaction in
-            try await store.page(request, after: nil, limit: Self.rowsAtOnce, in: transaction)
+            try await store.page(request, after: nil, limit: limits.maxExportRows, in: transaction)
         }
         guard page.next == nil else { return nil }
         var writer = UsageExportWriter(request)

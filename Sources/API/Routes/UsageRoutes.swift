@@ -26,16 +26,10 @@ struct UsageRoutes: RouteGroup {
 
     private func summary(_ call: AuthenticatedCall) async throws -> Response {
         var query = try call.call.query()
-        let limits = try await PostgresSettingStore().analytics(in: database)
-        let range = try DateRange(&query, today: UTCDay(containing: Date()), longest: limits.maxDays)
-        let modelId = query.string("modelId")
-        let keyId = query.uuid("apiKeyId")
-        let userId = query.uuid("userId")
-        try query.check()
-        let owner = call.principal.ownerOrEverybody(asked: userId, others: .adminUsage)
-        let filter = UsageFilter(from: range.start, to: range.end, userId: owner, modelId: modelId, apiKeyId: keyId)
-        let summary = try await usage.summary(filter, in: database)
-        return .json(UsageSummaryView(range: range, summary: summary))
+        let interval = query.interval("granularity")
+        let (range, filter) = try await UsageScope(database: database).all(call, &query)
+        let summary = try await usage.consistently(in: database) { try await usage.summary(filter, in: $0) }
+        return .json(UsageSummaryView(range: range, interval: interval, summary: summary))
     }
 
     private func refresh(_ call: AuthenticatedCall) async throws -> Response {

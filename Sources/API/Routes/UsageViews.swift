@@ -4,14 +4,13 @@ import Shared
 /// Usage added up, in LiteMaaS's shape, and what is missing in it.
 struct UsageSummaryView: JSONRepresentable {
     let range: DateRange
+    /// What the parts of `byDay` are.
+    let interval: UsageInterval
     let summary: UsageSummary
 
     func write(to json: inout JSONWriter) {
         json.object { json in
-            json.member("period") { json in
-                json.member("start", range.start.description)
-                json.member("end", range.end.description)
-            }
+            range.writePeriod(to: &json)
             json.member("totals") { json in summary.totals.writeMembers(to: &json) }
             json.name("byModel")
             json.array(summary.byModel) { json, model in
@@ -23,15 +22,13 @@ struct UsageSummaryView: JSONRepresentable {
                 }
             }
             json.name("byDay")
-            json.array(summary.byDay) { json, day in
+            json.array(summary.byDay.parts(interval)) { json, day in
                 json.object { json in
-                    json.member("date", day.day.description)
+                    json.member("date", max(day.day, range.start).description)
                     day.totals.writeMembers(to: &json)
                 }
             }
-            json.member("takenAt", summary.takenAt)
-            json.member("missingDays", summary.missingDays.map(\.description))
-            json.member("incompleteDays", summary.incompleteDays.map(\.description))
+            summary.freshness.writeMembers(to: &json)
         }
     }
 }
@@ -39,19 +36,14 @@ struct UsageSummaryView: JSONRepresentable {
 extension UsageTotals {
     /// Latency is always 0: LiteLLM's daily activity does not tell it. The rates are in percent.
     func writeMembers(to json: inout JSONWriter) {
-        let answered = successfulRequests + failedRequests
         json.member("requests", requests)
         json.member("tokens", totalTokens)
         json.member("promptTokens", promptTokens)
         json.member("completionTokens", completionTokens)
         json.member("cost", spend)
         json.member("averageLatency", 0)
-        json.member("errorRate", Self.percent(failedRequests, of: answered))
-        json.member("successRate", Self.percent(successfulRequests, of: answered))
-    }
-
-    private static func percent(_ part: Int, of whole: Int) -> Double {
-        whole > 0 ? (Double(part) / Double(whole) * 10_000).rounded() / 100 : 0
+        json.member("errorRate", errorRate)
+        json.member("successRate", successRate)
     }
 }
 

@@ -79,9 +79,9 @@ import Testing
             #expect(summary.totals.spend == 1)
             #expect(summary.byModel.map(\.modelId) == ["other", "gpt"])
             #expect(summary.byDay.map(\.totals.requests) == [6])
-            #expect(summary.missingDays.isEmpty)
-            #expect(summary.incompleteDays.isEmpty)
-            #expect(summary.takenAt == day.fetchedAt)
+            #expect(summary.freshness.missingDays.isEmpty)
+            #expect(summary.freshness.incompleteDays.isEmpty)
+            #expect(summary.freshness.takenAt == day.fetchedAt)
         }
     }
 
@@ -114,8 +114,8 @@ import Testing
             #expect(!day.isComplete)
             let summary = try await PostgresUsageStore().summary(
                 UsageFilter(from: today.previous, to: today), in: bench.database)
-            #expect(summary.missingDays == [today.previous])
-            #expect(summary.incompleteDays == [today])
+            #expect(summary.freshness.missingDays == [today.previous])
+            #expect(summary.freshness.incompleteDays == [today])
             let failure = await #expect(throws: JobFailure.self) { try await fetch(bench, today.next.next.description) }
             #expect(failure?.info.code == "day_in_future")
         }

@@ -3,6 +3,7 @@
 import itertools
 
 REASON = {"reason": "measuring"}
+DAYS = {"startDate": "2026-01-01", "endDate": "2026-03-31"}
 
 
 def calls(world):
@@ -37,6 +38,13 @@ def calls(world):
         "POST /api/v1/admin/workers/{id}/resume": lambda: same(),
         "POST /api/v1/admin/usage/refresh-today": lambda: same(),
         "POST /api/v1/admin/usage/rebuild-cache": lambda: same(),
+        "POST /api/v1/admin/usage/analytics": lambda: same(DAYS),
+        "POST /api/v1/admin/usage/by-user": lambda: same(DAYS),
+        "POST /api/v1/admin/usage/by-model": lambda: same(DAYS),
+        "POST /api/v1/admin/usage/by-provider": lambda: same(DAYS),
+        "POST /api/v1/usage/analytics": lambda: same(DAYS),
+        "GET /api/v1/admin/usage/filter-options": lambda: [
+            {"path": "/api/v1/admin/usage/filter-options?startDate=2026-01-01&endDate=2026-03-31"}] * world.count,
     }
 
 

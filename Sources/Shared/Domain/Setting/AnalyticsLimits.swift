@@ -1,6 +1,10 @@
 /// How much one look at everybody's usage may show. What clients are told and what the routes allow are one value.
 package struct AnalyticsLimits: StoredSetting {
     package static let key = "admin_analytics"
+    /// Users in the list of an analytics answer; `by-user` has them all.
+    package static let listedUsers = 5
+    /// Filters that one request may name of one sort, and choices that it is offered.
+    package static let maxChoices = 1000
 
     /// Rows on a page.
     package struct PageSizes: Codable, Sendable, Equatable {

@@ -88,28 +88,18 @@ package struct PostgresUsageStore: Sendable {
 
     /// Adds up what the filter lets through.
     package func summary(_ filter: UsageFilter, in executor: any PostgresExecutor) async throws -> UsageSummary {
-        let from = filter.from.description
-        let to = filter.to.description
-        var conditions: [PostgresFragment] = ["day between \(from)::date and \(to)::date"]
-        if let userId = filter.userId { conditions.append("user_id = \(userId)") }
-        if let modelId = filter.modelId { conditions.append("model_id = \(modelId)") }
-        if let keyId = filter.apiKeyId { conditions.append("api_key_id = \(keyId)") }
-        let condition = PostgresFragment.joined(conditions, separator: " and ")
         let results = try await executor.pipeline([
             """
             select grouping(model_id) = 0 as by_model, grouping(day) = 0 as by_day, model_id, provider, day,
                 \(unescaped: Self.sums)
-            from usage_daily where \(condition)
+            from (\(Self.days(of: filter))) as used
             group by grouping sets ((), (model_id, provider), (day))
             order by by_model, by_day, day, spend desc, model_id, provider
             """,
-            """
-            select d.day::date as day, u.fetched_at, u.is_complete
-            from generate_series(\(from)::timestamp, \(to)::timestamp, interval '1 day') as d (day)
-            left join usage_days u on u.day = d.day::date order by d.day
-            """,
+            Self.freshnessQuery(filter),
         ])
-        var summary = UsageSummary(totals: .zero, byModel: [], byDay: [], missingDays: [], incompleteDays: [])
+        var summary = UsageSummary(
+            totals: .zero, byModel: [], byDay: [], freshness: try Self.freshness(results[1]))
         for row in results[0] {
             let totals = try UsageTotals(row: row)
             if try row.get("by_model") {
@@ -121,15 +111,6 @@ package struct PostgresUsageStore: Sendable {
             } else {
                 summary.totals = totals
             }
-        }
-        for row in results[1] {
-            let fetchedAt: Date? = try row.get("fetched_at")
-            guard let fetchedAt else {
-                summary.missingDays.append(try Self.day(row))
-                continue
-            }
-            if try !row.get("is_complete") { summary.incompleteDays.append(try Self.day(row)) }
-            summary.takenAt = min(summary.takenAt ?? fetchedAt, fetchedAt)
         }
         return summary
     }
@@ -166,7 +147,7 @@ package struct PostgresUsageStore: Sendable {
             })
     }
 
-    private static let sums: StaticString = """
+    static let sums: StaticString = """
         coalesce(sum(spend), 0) as spend, coalesce(sum(prompt_tokens), 0)::bigint as prompt_tokens,
         coalesce(sum(completion_tokens), 0)::bigint as completion_tokens,
         coalesce(sum(total_tokens), 0)::bigint as total_tokens, coalesce(sum(requests), 0)::bigint as requests,
@@ -174,7 +155,7 @@ package struct PostgresUsageStore: Sendable {
         coalesce(sum(failed_requests), 0)::bigint as failed_requests
         """
 
-    private static func day(_ row: PostgresRow) throws(PostgresError) -> UTCDay {
+    static func day(_ row: PostgresRow) throws(PostgresError) -> UTCDay {
         let text: String = try row.get("day")
         guard let day = UTCDay(text) else { throw PostgresError(.decode, "column day does not hold a day") }
         return day

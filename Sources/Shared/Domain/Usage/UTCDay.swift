@@ -45,6 +45,16 @@ package struct UTCDay: Sendable, Hashable, Comparable, Codable, CustomStringConv
         return UTCDay(number: number - (day - 1))
     }
 
+    /// The Monday of its week.
+    package var startOfWeek: UTCDay {
+        // 1970-01-01 was a Thursday.
+        let weekday = (number + 3) % 7
+        return UTCDay(number: number - (weekday < 0 ? weekday + 7 : weekday))
+    }
+
+    /// How many days later `other` is.
+    package func distance(to other: UTCDay) -> Int { other.number - number }
+
     /// `2026-01-31`.
     package var description: String { String(ISO8601.string(from: start).prefix(10)) }
 

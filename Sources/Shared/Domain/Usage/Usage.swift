@@ -111,27 +111,55 @@ package struct UsageDay: Sendable, Equatable {
     }
 }
 
-/// Which usage is added up. Both days are inclusive.
-package struct UsageFilter: Sendable {
+/// Which usage is added up. Both days are inclusive; of each list nil means all, and an empty one nothing.
+package struct UsageFilter: Sendable, Equatable {
     /// The first day.
     package var from: UTCDay
     /// The last day.
     package var to: UTCDay
-    /// Only keys of this user; nil for all keys, foreign ones included.
-    package var userId: UUID?
-    /// A public model name.
-    package var modelId: String?
-    /// One of our keys.
-    package var apiKeyId: UUID?
+    /// Only keys of these users; nil for all keys, foreign ones included.
+    package var userIds: [UUID]?
+    /// Public model names.
+    package var modelIds: [String]?
+    /// Such as `openai`.
+    package var providers: [String]?
+    /// Keys of ours, with every secret they ever had.
+    package var apiKeyIds: [UUID]?
 
     /// All usage of a range of days unless told otherwise.
     package init(from: UTCDay, to: UTCDay, userId: UUID? = nil, modelId: String? = nil, apiKeyId: UUID? = nil) {
         self.from = from
         self.to = to
-        self.userId = userId
-        self.modelId = modelId
-        self.apiKeyId = apiKeyId
+        userIds = userId.map { [$0] }
+        modelIds = modelId.map { [$0] }
+        apiKeyIds = apiKeyId.map { [$0] }
     }
+
+    /// How many days there are.
+    package var days: Int { from.distance(to: to) + 1 }
+
+    /// The same look at as many days right before.
+    package var previous: UsageFilter {
+        var filter = self
+        filter.from = from.advanced(by: -days)
+        filter.to = from.previous
+        return filter
+    }
+}
+
+/// How far figures of a range of days can be relied on.
+package struct UsageFreshness: Sendable, Equatable {
+    /// When the oldest part was taken; nil when no day of the range is there.
+    package var takenAt: Date?
+    /// Days of the range that were asked for.
+    package var takenDays: [UTCDay] = []
+    /// Days of the range that were never asked for.
+    package var missingDays: [UTCDay] = []
+    /// Days of the range that were asked for before they were over.
+    package var incompleteDays: [UTCDay] = []
+
+    /// Nothing is known, and nothing lacks.
+    package init() {}
 }
 
 /// Usage added up, and how far it can be relied on.
@@ -152,6 +180,12 @@ package struct UsageSummary: Sendable, Equatable {
         package var day: UTCDay
         /// The sums.
         package var totals: UsageTotals
+
+        /// A day's sums, or those of the days from there on.
+        package init(day: UTCDay, totals: UsageTotals) {
+            self.day = day
+            self.totals = totals
+        }
     }
 
     /// The sums.
@@ -160,10 +194,6 @@ package struct UsageSummary: Sendable, Equatable {
     package var byModel: [ByModel]
     /// Days with any use, in order.
     package var byDay: [ByDay]
-    /// Days of the range that were never asked for.
-    package var missingDays: [UTCDay]
-    /// Days of the range that were asked for before they were over.
-    package var incompleteDays: [UTCDay]
-    /// When the oldest part of the answer was taken; nil when no day of the range is there.
-    package var takenAt: Date?
+    /// How far all this can be relied on.
+    package var freshness: UsageFreshness
 }
