@@ -19,6 +19,9 @@ package struct ProvisioningSettings: Sendable {
     /// How long after midnight UTC a day still takes late spend.
     package var usageGrace: Duration = .seconds(2 * 3600)
 
+    /// How long whoever asked for many keys at once can read their secrets; zero for never.
+    package var bulkResultsWindow: Duration = .seconds(24 * 3600)
+
     /// The defaults.
     package init() {}
 
@@ -29,6 +32,7 @@ package struct ProvisioningSettings: Sendable {
         rotationGrace = configuration.keys.rotationGrace
         keepsSecretsForReveal = configuration.keys.revealEnabled
         maxActiveKeysPerUser = configuration.keys.maxPerUser
+        bulkResultsWindow = configuration.keys.bulkResultsWindow
         modelRetirementGrace = configuration.models.retirementGrace
     }
 }

@@ -77,9 +77,15 @@ extension SettingsList {
         "MAX_KEYS_PER_USER", .integer(1...100_000), default: 10, .keys, usedBy: [.api],
         "How many active keys one user may have.")
 
+    static let bulkResultsWindow = Setting(
+        "BULK_RESULTS_WINDOW_MINUTES", .duration(.minutes, 0...10_080), default: .seconds(24 * 3600), .keys,
+        usedBy: [.worker],
+        "How long whoever asked for many keys at once can read their secrets (sealed meanwhile); 0 for never.")
+
     static let keys = [
         secretsKeys.definition, secretRetention.definition, keyDeleteGrace.definition,
         keyRotationGrace.definition, maxKeysPerUser.definition, keyReveal.definition,
+        bulkResultsWindow.definition,
     ]
 
     /// A role's name as the API writes it.
