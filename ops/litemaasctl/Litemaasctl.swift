@@ -23,6 +23,7 @@ struct Litemaasctl: AsyncParsableCommand {
         version: BuildInfo.version,
         subcommands: [
             JobsCommand.self, QueuesCommand.self, SchedulesCommand.self, BreakersCommand.self, WorkersCommand.self,
+            BulkCommand.self,
             DoctorCommand.self, MigrateCommand.self, DatabaseCommand.self, ConfigCommand.self, LoadCommand.self,
             ChaosCommand.self, BenchCommand.self,
         ])

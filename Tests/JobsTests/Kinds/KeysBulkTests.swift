@@ -26,7 +26,8 @@ struct KeysBulkTests {
             #expect(items.map(\.keyName) == ["lab-1-user1", "lab-2-user2", "lab-3-user3", "lab-4-new"])
             let purpose = PostgresSealedSecretStore.Purpose.apiKeyBatch
             for item in items {
-                let key = try #require(try await bench.keys.find(try #require(item.keyId), in: bench.database))
+                let keyId = try #require(item.keyId)
+                let key = try #require(try await bench.keys.find(keyId, in: bench.database))
                 #expect(key.labels == ["intro", "ws1"] && key.limits.spending.rpmLimit == 60)
                 #expect(key.expiresAt == batch.expiresAt && key.userId == item.userId)
                 #expect(bench.litellm.state.keys[key.hash] != nil)
