@@ -70,7 +70,7 @@ let package = Package(
             ]),
         .executableTarget(
             name: "litemaasctl",
-            dependencies: ["Shared", "Jobs", arguments, log, crypto, lifecycle, signals, configuration],
+            dependencies: ["Shared", "Jobs", arguments, log, crypto, lifecycle, signals, configuration, yams],
             path: "ops/litemaasctl"),
         .executableTarget(
             name: "litellm-simulator",

@@ -106,7 +106,8 @@ struct APIDependencies: Sendable {
             + Self.usageExports(database: database, queue: queue, provisioning: provisioning, changes: changes)
             + Self.reconciliation(database: database, queue: queue, changes: changes)
             + Self.keyBatches(
-                database: database, queue: queue, sealer: sealer, provisioning: provisioning, changes: changes)
+                database: database, queue: queue, sealer: sealer, provisioning: provisioning, settings: settings,
+                changes: changes)
             + Self.operatorViews(database: database, queue: queue, settings: settings, changes: changes)
         let administration = JobAdministration(queue: queue)
         jobs = JobRoutes(queue: queue, waiters: waiters, changes: changes, administration: administration)

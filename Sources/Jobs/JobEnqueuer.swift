@@ -25,7 +25,9 @@ struct JobEnqueuer: Sendable {
 
     private func row<Kind: JobKind>(_ job: Kind, _ options: JobOptions) throws -> PostgresJobStore.NewJob {
         PostgresJobStore.NewJob(
-            handler: try handler(Kind.name), args: try encode(job), uniqueKey: job.uniqueKey, orderKey: job.orderKey,
+            handler: try handler(Kind.name), args: try encode(job),
+            // A child shares no job with others: it ends with its parent.
+            uniqueKey: options.parentId == nil ? job.uniqueKey : nil, orderKey: job.orderKey,
             priority: options.priority ?? Kind.priority, options: options)
     }
 

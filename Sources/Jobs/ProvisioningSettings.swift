@@ -21,6 +21,9 @@ package struct ProvisioningSettings: Sendable {
     /// Whether single requests are taken over from LiteLLM's log.
     package var keepsRequestLog = false
 
+    /// How long whoever asked for many keys at once can read their secrets; zero for never.
+    package var bulkResultsWindow: Duration = .seconds(24 * 3600)
+
     /// The defaults.
     package init() {}
 
@@ -31,6 +34,7 @@ package struct ProvisioningSettings: Sendable {
         rotationGrace = configuration.keys.rotationGrace
         keepsSecretsForReveal = configuration.keys.revealEnabled
         maxActiveKeysPerUser = configuration.keys.maxPerUser
+        bulkResultsWindow = configuration.keys.bulkResultsWindow
         modelRetirementGrace = configuration.models.retirementGrace
         usageGrace = configuration.usage.grace
         keepsRequestLog = configuration.usage.keepsRequestLog

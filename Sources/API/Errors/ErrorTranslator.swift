@@ -35,7 +35,7 @@ enum ErrorTranslator {
 
     private static func provisioning(_ error: ProvisioningError) -> APIError {
         switch error.code {
-        case .keyNotFound, .userNotFound, .memberNotFound, .modelNotFound, .retirementNotPlanned:
+        case .batchNotFound, .keyNotFound, .userNotFound, .memberNotFound, .modelNotFound, .retirementNotPlanned:
             APIError(.notFound, .notFound, error.message)
         // Without a field it is what the path names.
         case .teamNotFound where error.field == nil: APIError(.notFound, .notFound, error.message)
@@ -46,7 +46,7 @@ enum ErrorTranslator {
             APIError(
                 .forbidden, .insufficientPermissions, error.message, details: ErrorDetails(field: error.field))
         case .keyInactive: APIError(.badRequest, .invalidInput, error.message)
-        case .ownAccount, .lastAdmin, .keyUnfinished, .modelConflict, .retirementBegun:
+        case .batchConflict, .ownAccount, .lastAdmin, .keyUnfinished, .modelConflict, .retirementBegun:
             APIError(.conflict, .conflict, error.message, details: ErrorDetails(field: error.field))
         case .defaultTeam, .noConflict: APIError(.conflict, .conflict, error.message)
         case .teamHasKeys, .memberHasKeys:
@@ -60,9 +60,13 @@ enum ErrorTranslator {
         case .noModels, .unknownModels, .unavailableModels, .notSubscribed, .teamNotFound, .unknownUsers,
             .invalidLimit, .expiryInPast, .invalidModel:
             APIError.validation(error.field ?? "body", .invalid, error.message)
-        case .beyondMaximum:
+        case .beyondMaximum, .invalidBatch:
             APIError.validation(
-                error.violations.map { FieldProblem(field: $0.field, message: $0.message, code: .range) })
+                error.violations.map { violation in
+                    FieldProblem(
+                        field: violation.field, message: violation.message,
+                        code: error.code == .beyondMaximum ? .range : .invalid)
+                })
         }
     }
 

@@ -7,6 +7,9 @@ import Shared
 /// A reader of a required member gives a placeholder when it finds a fault; `check()` throws before anybody can use
 /// it. Members that nobody reads are ignored, as in LiteMaaS. `null` counts as absent.
 struct Fields {
+    /// Faults in the elements of an array that are named one by one.
+    static let namedLimit = 50
+
     private let members: [String: JSONValue]
     private let path: String
     private(set) var problems: [FieldProblem] = []
@@ -190,6 +193,28 @@ struct Fields {
         let value = body(&fields)
         problems += fields.problems
         return value
+    }
+
+    /// Reads the elements of an array with `body`; faults are named with their whole path. Ends after some faults.
+    mutating func elements<Value>(
+        _ name: String, count: ClosedRange<Int>, _ body: (JSONValue, _ index: Int, inout Fields) -> Value?
+    ) -> [Value]? {
+        guard let value = value(name) else { return nil }
+        guard let elements = value.arrayValue else {
+            refuse(name, .type, "must be an array")
+            return nil
+        }
+        guard count.contains(elements.count) else {
+            refuse(name, .length, "must have \(count.lowerBound) to \(count.upperBound) elements")
+            return nil
+        }
+        var values: [Value] = []
+        for (index, element) in elements.enumerated() where problems.count < Self.namedLimit {
+            var fields = Fields(element.objectValue ?? [:], path: "\(path)\(name)[\(index)].")
+            if let value = body(element, index, &fields) { values.append(value) }
+            problems += fields.problems
+        }
+        return values
     }
 
     private static func rangeMessage(_ lower: Int, _ upper: Int, _ unbounded: Int) -> String {

@@ -8,6 +8,16 @@ extension Fields {
     /// Tokens or requests a minute.
     mutating func rate(_ name: String) -> Int? { int(name, in: 0...Int(Int32.max)) }
 
+    /// Something before and after one `@`, without spaces: whether it can be reached shows when mail is sent.
+    mutating func requiredAddress(_ name: String) -> String {
+        let text = requiredString(name, length: 3...255)
+        let parts = text.split(separator: "@", omittingEmptySubsequences: false)
+        let isAddress =
+            parts.count == 2 && parts.allSatisfy { !$0.isEmpty } && !text.contains(where: \.isWhitespace)
+        if !text.isEmpty, !isAddress { refuse(name, .format, "must be an e-mail address") }
+        return text
+    }
+
     /// Names of roles, each once; nil when there are none.
     mutating func roles(_ name: String = "roles") -> [Role]? {
         guard let names = strings(name, count: 1...10, length: 1...50) else { return nil }

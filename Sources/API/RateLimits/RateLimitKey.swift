@@ -108,6 +108,7 @@ enum RouteLimit: Sendable, Equatable {
     ]
     static let revealRoutes: Set<String> = [
         "POST /api/v1/api-keys/{id}/reveal", "POST /api/v1/api-keys/{id}/retrieve-key",
+        "GET /api/v1/admin/bulk/keys/{id}/results",
     ]
 
     init(_ method: HTTPRequest.Method, _ path: String) {

@@ -48,6 +48,7 @@ struct AdminKeyRoutes: RouteGroup {
         filter.page = query.page()
         filter.isActive = query.bool("isActive")
         filter.modelIds = query.strings("modelIds", count: 20)
+        filter.labels = query.strings("labels", limit: KeyLabels.length, count: KeyLabels.limit)
         filter.userId = query.uuid("userId")
         try query.check()
         return .json(try await visible.page(filter))

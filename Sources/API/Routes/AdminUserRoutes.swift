@@ -103,10 +103,7 @@ struct AdminUserRoutes: RouteGroup {
     private func newUser(_ body: JSONBody) throws(APIError) -> NewUser {
         var fields = body.fields
         let username = fields.requiredString("username", length: 1...255)
-        let email = fields.requiredString("email", length: 3...255)
-        if !email.isEmpty, !Self.isAddress(email) {
-            fields.refuse("email", .format, "must be an e-mail address")
-        }
+        let email = fields.requiredAddress("email")
         let roles = fields.roles()
         let fullName = fields.text("fullName", length: 0...255)
         let isActive = fields.bool("isActive") ?? true
@@ -115,12 +112,6 @@ struct AdminUserRoutes: RouteGroup {
             id: UUID(), username: username, email: email, fullName: fullName,
             oauthProvider: SignIn.aheadProvider, oauthId: email.lowercased(), roles: roles ?? settings.defaultRoles,
             roleSource: .grant, isActive: isActive)
-    }
-
-    /// Something before and after one `@`, without spaces: whether it can be reached shows when mail is sent.
-    private static func isAddress(_ text: String) -> Bool {
-        let parts = text.split(separator: "@", omittingEmptySubsequences: false)
-        return parts.count == 2 && parts.allSatisfy { !$0.isEmpty } && !text.contains(where: \.isWhitespace)
     }
 
     // MARK: Changing

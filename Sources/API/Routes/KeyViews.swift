@@ -48,6 +48,7 @@ struct KeyView: ResourceBody, JSONRepresentable {
         if key.metadata.objectValue?.isEmpty == false { json.member("metadata", key.metadata) }
         if key.permissions.objectValue?.isEmpty == false { json.member("permissions", key.permissions) }
         if !key.tags.isEmpty { json.member("tags", key.tags) }
+        if !key.labels.isEmpty { json.member("labels", key.labels) }
     }
 
     /// What it can be used for: of a key that was taken away, what it could.

@@ -140,6 +140,19 @@ extension JobContext {
         try await PostgresFamilyStore().failures(parent: id, limit: limit, in: services.database)
     }
 
+    /// Puts one more child in, for intents that make jobs of their own: see ``KeyProvisioning/inFamily(of:keepingUntil:)``.
+    func addChild<Kind: JobKind>(
+        _ job: Kind, options: JobOptions, in transaction: PostgresTransaction
+    ) async throws -> EnqueuedJob {
+        let families = PostgresFamilyStore()
+        _ = try await families.open(parent: id, in: transaction)
+        var options = options
+        options.parentId = id
+        let child = try await services.queue.enqueue(job, options: options, in: transaction)
+        try await families.grow(parent: id, by: 1, in: transaction)
+        return child
+    }
+
     /// What the children reported, by id: partial results where some failed.
     ///
     /// - Parameter after: the last id of the page before.

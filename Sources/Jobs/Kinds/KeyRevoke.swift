@@ -63,6 +63,7 @@ package struct KeyRevoke: JobKind {
                 if state != .blocked { try await keys.markGone(token.hash, in: transaction) }
                 try await secrets.delete(.apiKeyRotate, rowId: token.hash, in: transaction)
                 try await secrets.delete(.apiKeyReveal, rowId: token.hash, in: transaction)
+                try await secrets.delete(.apiKeyBatch, rowId: token.hash, in: transaction)
             }
             try await secrets.delete(.apiKeyCreate, rowId: keyId.text, in: transaction)
             try await keys.markRevoked(keyId, isGone: state != .blocked, jobId: context.id, in: transaction)

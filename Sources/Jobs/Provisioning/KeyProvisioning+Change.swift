@@ -37,7 +37,7 @@ extension KeyProvisioning {
         guard wanted != old else { return (old, nil) }
         var job: EnqueuedJob?
         if Self.reachesLiteLLM(old, wanted) {
-            job = try await queue.enqueue(KeyUpdate(keyId: id), options: options(id, actor), in: transaction)
+            job = try await enqueue(KeyUpdate(keyId: id), options: options(id, actor), in: transaction)
         }
         try await keys.store(wanted, jobId: job?.id, in: transaction)
         var (before, after) = (Self.audited(old), Self.audited(wanted))
@@ -140,7 +140,7 @@ extension KeyProvisioning {
         try await secrets.put(sealed, for: purpose, rowId: minted.hash, in: transaction)
         try await keepForReveal(minted, in: transaction)
         let kind = KeyRotate(keyId: id, hash: minted.hash, graceSeconds: Int(grace.inSeconds))
-        let job = try await queue.enqueue(kind, options: options(id, actor), in: transaction)
+        let job = try await enqueue(kind, options: options(id, actor), in: transaction)
         try await audit.append(
             AuditEntry(
                 actor: actor, action: "API_KEY_ROTATE", resourceType: "api_key", resourceId: id.text,
@@ -152,10 +152,16 @@ extension KeyProvisioning {
 
     /// Keeps a secret to be shown again, where the operator allows that.
     func keepForReveal(_ minted: APIKeySecret, in transaction: PostgresTransaction) async throws {
-        guard settings.keepsSecretsForReveal else { return }
-        let purpose = PostgresSealedSecretStore.Purpose.apiKeyReveal
+        if settings.keepsSecretsForReveal { try await keep(minted, for: .apiKeyReveal, in: transaction) }
+        if let keptUntil { try await keep(minted, for: .apiKeyBatch, until: keptUntil, in: transaction) }
+    }
+
+    private func keep(
+        _ minted: APIKeySecret, for purpose: PostgresSealedSecretStore.Purpose, until time: Date? = nil,
+        in transaction: PostgresTransaction
+    ) async throws {
         let sealed = try sealer.seal(minted.secret, purpose: purpose.rawValue, rowId: minted.hash)
-        try await secrets.put(sealed, for: purpose, rowId: minted.hash, in: transaction)
+        try await secrets.put(sealed, for: purpose, rowId: minted.hash, until: time, in: transaction)
     }
 
     // MARK: Spend
@@ -193,7 +199,7 @@ extension KeyProvisioning {
 
     // MARK: Both
 
-    private func options(_ id: UUID, _ actor: AuditActor) -> JobOptions {
+    func options(_ id: UUID, _ actor: AuditActor) -> JobOptions {
         var options = JobOptions()
         options.requester = actor.requester
         options.resource = JobResource(type: "api_key", id: id.text)

@@ -25,6 +25,10 @@ package struct KeyCreateRequest: Sendable {
     package var subscriptionId: UUID?
     /// Whether people make it for themselves, and so within what administrators have set for that.
     package var isSelfService = false
+    /// Operators' names for what it is part of.
+    package var labels: [String] = []
+    /// Whether the limit of keys that a person may have holds; not for those that administrators hand out as a batch.
+    package var countsTowardsLimit = true
 
     /// A key without limits in the default team.
     package init(userId: UUID, modelIds: [String], name: String? = nil) {
@@ -60,6 +64,10 @@ package struct KeyProvisioning: Sendable {
     let models = PostgresModelStore()
     let secrets = PostgresSealedSecretStore()
     let audit = PostgresAuditStore()
+    /// The job whose children its jobs are; nil for jobs that stand alone.
+    private var parent: JobContext?
+    /// Until when the secrets of new keys are kept for whoever asked for many of them.
+    var keptUntil: Date?
 
     /// Uses what the process was started with; `now` is a parameter for tests.
     package init(
@@ -72,6 +80,24 @@ package struct KeyProvisioning: Sendable {
         self.now = now
         userProvisioning = UserProvisioning(queue: queue)
         teamProvisioning = TeamProvisioning(queue: queue)
+    }
+
+    /// The same, with the jobs of keys as children of one that acts on many of them.
+    ///
+    /// - Parameter keptUntil: how long the secrets of new keys can be read by whoever asked for them.
+    func inFamily(of parent: JobContext, keptUntil: Date? = nil) -> KeyProvisioning {
+        var provisioning = self
+        provisioning.parent = parent
+        provisioning.keptUntil = keptUntil
+        return provisioning
+    }
+
+    /// Puts a key's job in.
+    func enqueue(
+        _ job: some JobKind, options: JobOptions, in transaction: PostgresTransaction
+    ) async throws -> EnqueuedJob {
+        guard let parent else { return try await queue.enqueue(job, options: options, in: transaction) }
+        return try await parent.addChild(job, options: options, in: transaction)
     }
 
     // MARK: Create
@@ -97,9 +123,8 @@ package struct KeyProvisioning: Sendable {
             throw ProvisioningError(.userNotFound, "There is no such user.", field: "userId")
         }
         guard user.isActive else { throw ProvisioningError(.userInactive, "The user is deactivated.", field: "userId") }
-        guard try PostgresAPIKeyStore.count(answers[1]) < settings.maxActiveKeysPerUser else {
-            throw keyLimitReached
-        }
+        let held = try PostgresAPIKeyStore.count(answers[1])
+        guard !request.countsTowardsLimit || held < settings.maxActiveKeysPerUser else { throw keyLimitReached }
         let known = try answers[2].map(PostgresModelStore.model)
         try check(models: known, asked: modelIds, granted: answers[4].map { try $0.decode(String.self) })
         guard let team = try answers[3].first.map(PostgresTeamStore.team) else {
@@ -111,14 +136,15 @@ package struct KeyProvisioning: Sendable {
         options.requester = actor.requester
         options.resource = JobResource(type: "api_key", id: id.text)
         options.dependsOn = try await dependencies(user, team, actor.requester, in: transaction)
-        let job = try await queue.enqueue(KeyCreate(keyId: id), options: options, in: transaction)
+        let job = try await enqueue(KeyCreate(keyId: id), options: options, in: transaction)
 
         let minted = APIKeySecret.mint()
-        let new = NewAPIKey(
+        var new = NewAPIKey(
             id: id, userId: user.id, teamId: team.id, name: request.name, hash: minted.hash, prefix: minted.prefix,
             alias: APIKeyAlias.make(name: request.name, id: id), modelIds: modelIds, metadata: request.metadata,
             tags: request.tags, permissions: request.permissions, limits: request.limits,
             expiresAt: request.expiresAt, subscriptionId: request.subscriptionId, jobId: job.id)
+        new.labels = request.labels
         let sealed = try sealer.seal(
             minted.secret, purpose: PostgresSealedSecretStore.Purpose.apiKeyCreate.rawValue, rowId: id.text)
         try await keepForReveal(minted, in: transaction)
@@ -175,11 +201,13 @@ package struct KeyProvisioning: Sendable {
     }
 
     private static func audited(_ key: NewAPIKey) -> JSONValue {
-        [
+        var values: [String: JSONValue] = [
             "name": key.name.map(JSONValue.string) ?? .null, "keyPrefix": .string(key.prefix),
             "userId": .string(key.userId.text), "models": .array(key.modelIds.map(JSONValue.string)),
             "alias": .string(key.alias),
         ]
+        if !key.labels.isEmpty { values["labels"] = .array(key.labels.map(JSONValue.string)) }
+        return .object(values)
     }
 
     // MARK: Revoke
@@ -202,7 +230,7 @@ package struct KeyProvisioning: Sendable {
             options.resource = JobResource(type: "api_key", id: id.text)
             // Only the first request puts other work aside: the next one must not stop the first one's job.
             options.supersedes = isFirst
-            let enqueued = try await queue.enqueue(KeyRevoke(keyId: id), options: options, in: transaction)
+            let enqueued = try await enqueue(KeyRevoke(keyId: id), options: options, in: transaction)
             try await keys.requestRevoke(id, reason: reason, jobId: enqueued.id, in: transaction)
             job = enqueued
         } else if key.revokeReason != reason, reason == .deleted {

@@ -58,6 +58,12 @@ package struct ProvisioningError: Error, Sendable, Equatable, CustomStringConver
         case retirementNotPlanned = "retirement_not_planned"
         /// It is too late to undo it.
         case retirementBegun = "retirement_begun"
+        /// There is no such batch of keys.
+        case batchNotFound = "batch_not_found"
+        /// What is asked of a batch cannot be, as it is now.
+        case batchConflict = "batch_conflict"
+        /// Rows of a batch, or its template, cannot be used.
+        case invalidBatch = "invalid_batch"
         /// Somebody else has this user name.
         case usernameTaken = "username_taken"
         /// Somebody else has this e-mail address.

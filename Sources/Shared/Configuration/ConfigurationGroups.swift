@@ -96,6 +96,8 @@ package struct KeyConfiguration: Sendable {
     package let revealEnabled: Bool
     /// `MAX_KEYS_PER_USER`.
     package let maxPerUser: Int
+    /// `BULK_RESULTS_WINDOW_MINUTES`.
+    package let bulkResultsWindow: Duration
 
     init(_ reader: inout SettingsReader) {
         sealer = reader.read(SettingsList.secretsKeys)
@@ -103,6 +105,7 @@ package struct KeyConfiguration: Sendable {
         deleteGrace = reader.read(SettingsList.keyDeleteGrace)
         rotationGrace = reader.read(SettingsList.keyRotationGrace)
         revealEnabled = reader.read(SettingsList.keyReveal)
+        bulkResultsWindow = reader.read(SettingsList.bulkResultsWindow)
         maxPerUser = reader.read(SettingsList.maxKeysPerUser)
     }
 }

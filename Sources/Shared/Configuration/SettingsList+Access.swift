@@ -70,16 +70,22 @@ extension SettingsList {
         "KEY_ROTATION_GRACE_MINUTES", .duration(.minutes, 0...10_080), default: .zero, .keys, usedBy: [.api],
         "How long a key's old secret works on after LiteLLM has the new one, unless the request says otherwise.")
     static let keyReveal = Setting(
-        "KEY_REVEAL_ENABLED", .boolean, default: false, .keys, usedBy: [.api],
+        "KEY_REVEAL_ENABLED", .boolean, default: false, .keys, usedBy: [.api, .worker],
         "Whether secrets of keys made from now on are kept (sealed) while they live, so that owners can see them again."
     )
     static let maxKeysPerUser = Setting(
-        "MAX_KEYS_PER_USER", .integer(1...100_000), default: 10, .keys, usedBy: [.api],
+        "MAX_KEYS_PER_USER", .integer(1...100_000), default: 10, .keys, usedBy: [.api, .worker],
         "How many active keys one user may have.")
+
+    static let bulkResultsWindow = Setting(
+        "BULK_RESULTS_WINDOW_MINUTES", .duration(.minutes, 0...10_080), default: .seconds(24 * 3600), .keys,
+        usedBy: [.worker],
+        "How long whoever asked for many keys at once can read their secrets (sealed meanwhile); 0 for never.")
 
     static let keys = [
         secretsKeys.definition, secretRetention.definition, keyDeleteGrace.definition,
         keyRotationGrace.definition, maxKeysPerUser.definition, keyReveal.definition,
+        bulkResultsWindow.definition,
     ]
 
     /// A role's name as the API writes it.

@@ -19,7 +19,7 @@ struct KindBench: Sendable {
         TeamEnsure.self, TeamDelete.self, UserProvision.self, UserRealign.self, UserRealignPreview.self, KeyCreate.self,
         KeyVerify.self, KeyAccess.self, KeyRevoke.self,
         KeyDelete.self, KeyUpdate.self, KeyRotate.self, KeyRetire.self, KeyResetSpend.self,
-        KeysSnapshot.self, KeysExpire.self,
+        KeysSnapshot.self, KeysExpire.self, KeysBulk.self, KeysBulkExtend.self, KeysBulkRevoke.self,
         ModelSync.self, ModelApply.self, UsageFetchDay.self, SecretsPurge.self, ModelCascade.self,
         SubscriptionsExpire.self,
         QuotaReset.self, QuotaForgive.self, UserResetSpend.self, UsersBulkLimits.self, UsersSnapshot.self,

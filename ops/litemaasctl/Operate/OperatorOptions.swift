@@ -33,6 +33,17 @@ struct OperatorOptions: ParsableArguments {
         }
     }
 
+    /// The same over REST alone, for what the API gives only to whoever asked for it.
+    func actOverREST<Result: Sendable>(
+        _ body: @Sendable (RESTOperator) async throws -> Result
+    ) async throws -> Result {
+        let environment = ProcessInfo.processInfo.environment
+        guard let named = [url, environment["LITEMAAS_URL"]].compactMap(\.self).first(where: { !$0.isEmpty }) else {
+            throw CommandFailure(description: "There is no API to ask. Fix: name it with --url or LITEMAAS_URL.")
+        }
+        return try await overREST(named, token: environment["LITEMAAS_TOKEN"], body)
+    }
+
     private func overDatabase<Result: Sendable>(
         _ body: @Sendable (any Operator) async throws -> Result
     ) async throws -> Result {
@@ -45,7 +56,7 @@ struct OperatorOptions: ParsableArguments {
     }
 
     private func overREST<Result: Sendable>(
-        _ url: String, token: String?, _ body: @Sendable (any Operator) async throws -> Result
+        _ url: String, token: String?, _ body: @Sendable (RESTOperator) async throws -> Result
     ) async throws -> Result {
         guard let token, !token.isEmpty else {
             throw CommandFailure(

@@ -188,10 +188,23 @@ struct RESTOperator: Operator {
     }
 
     /// - Throws: `CommandRefusal` with the API's own words; `CommandFailure` when it cannot be reached.
-    private func send<Answer: Decodable>(
-        _ method: HTTPClientRequest.Method, _ path: String, of parent: String? = nil, query: [(String, String)] = [],
-        body: JSONValue? = nil
+    func send<Answer: Decodable>(
+        _ method: HTTPClientRequest.Method, _ path: String, of parent: String? = nil, query: [(String, String)] = [], body: JSONValue? = nil
     ) async throws -> Answer {
+        let bytes = try await fetch(method, path, of: parent, query: query, body: body)
+        do {
+            return try JSON.decoder.decode(Answer.self, from: bytes.isEmpty ? Data("null".utf8) : Data(bytes))
+        } catch {
+            throw CommandFailure(
+                description: "The answer of \((parent ?? base) + path) is not understood: is it a LiteMaaS Backend of this version?"
+            )
+        }
+    }
+
+    /// The body of the answer as it came; throws as ``send(_:_:of:query:body:)`` does.
+    func fetch(
+        _ method: HTTPClientRequest.Method, _ path: String, of parent: String? = nil, query: [(String, String)] = [], body: JSONValue? = nil
+    ) async throws -> [UInt8] {
         let base = parent ?? self.base
         let text = query.map { "\($0.0)=\(Self.path($0.1))" }.joined(separator: "&")
         var request = HTTPClientRequest(
@@ -208,14 +221,7 @@ struct RESTOperator: Operator {
             throw CommandFailure(description: "The API at \(base) cannot be reached: \(error.code.label).")
         }
         guard (200..<300).contains(response.status) else { throw refusal(response) }
-        let data = response.body.isEmpty ? Data("null".utf8) : Data(response.body)
-        do {
-            return try JSON.decoder.decode(Answer.self, from: data)
-        } catch {
-            throw CommandFailure(
-                description: "The answer of \(base + path) is not understood: is it a LiteMaaS Backend of this version?"
-            )
-        }
+        return response.body
     }
 
     private func refusal(_ response: HTTPClientResponse) -> any Error {
@@ -256,7 +262,7 @@ struct RESTOperator: Operator {
         }
     }
 
-    private static func path(_ text: String) -> String {
+    static func path(_ text: String) -> String {
         var allowed = CharacterSet.alphanumerics
         allowed.insert(charactersIn: "-._~")
         return text.addingPercentEncoding(withAllowedCharacters: allowed) ?? text

@@ -82,6 +82,8 @@ package struct APIKey: Sendable, Equatable {
     package var metadata: JSONValue
     /// Ours only: LiteLLM wants a licence for them.
     package var tags: [String]
+    /// Operators' names for what it is part of, such as a workshop; ours only.
+    package var labels: [String] = []
     /// Booleans such as `allowChatCompletions`.
     package var permissions: JSONValue
     /// What it may do and spend.
@@ -169,6 +171,8 @@ package struct NewAPIKey: Sendable {
     package var expiresAt: Date?
     /// The subscription that it is asked for by, as older clients do.
     package var subscriptionId: UUID?
+    /// Operators' names for what it is part of; ours only.
+    package var labels: [String] = []
     /// The job that creates it in LiteLLM.
     package var jobId: Int64
 
@@ -206,6 +210,8 @@ package struct APIKeyFilter: Sendable {
     package var subscriptionId: UUID?
     /// Only keys for at least one of these models; empty for all.
     package var modelIds: [String] = []
+    /// Only keys that bear all of these labels; empty for all.
+    package var labels: [String] = []
     /// Only usable ones, or only others; nil for both.
     package var isActive: Bool?
     /// Whether deleted ones are shown too.

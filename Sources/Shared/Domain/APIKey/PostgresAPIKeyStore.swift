@@ -37,6 +37,7 @@ package struct PostgresAPIKeyStore: Sendable {
     /// One page of keys, newest first.
     package func list(_ filter: APIKeyFilter, in executor: any PostgresExecutor) async throws -> Page<APIKey> {
         let models: [String]? = filter.modelIds.isEmpty ? nil : filter.modelIds
+        let labels: [String]? = filter.labels.isEmpty ? nil : filter.labels
         let rows = try await executor.query(
             """
             select \(unescaped: Self.columns), \(unescaped: Self.models), \(unescaped: Self.grantedModels), count(*) over () as total
@@ -48,6 +49,7 @@ package struct PostgresAPIKeyStore: Sendable {
                 and (\(filter.isActive)::boolean is null or (\(unescaped: Self.isListedActive)) = \(filter.isActive)::boolean)
                 and (\(models)::text[] is null or exists (
                     select from api_key_models m where m.api_key_id = k.id and m.model_id = any (\(models)::text[])))
+                and (\(labels)::text[] is null or k.labels @> \(labels)::text[])
             order by k.created_at desc, k.id
             limit \(filter.page.size) offset \(filter.page.offset)
             """)
@@ -86,12 +88,12 @@ package struct PostgresAPIKeyStore: Sendable {
         """
         with k as (
             insert into api_keys (
-                id, user_id, team_id, name, key_hash, key_prefix, litellm_alias, metadata, tags, permissions,
+                id, user_id, team_id, name, key_hash, key_prefix, litellm_alias, metadata, tags, labels, permissions,
                 max_budget, soft_budget, budget_duration, tpm_limit, rpm_limit, max_parallel_requests,
                 model_max_budget, model_rpm_limit, model_tpm_limit, expires_at, subscription_id, last_job_id)
             values (
                 \(new.id), \(new.userId), \(new.teamId), \(new.name), \(new.hash), \(new.prefix), \(new.alias),
-                \(new.metadata), \(new.tags), \(new.permissions), \(new.limits.spending.maxBudget),
+                \(new.metadata), \(new.tags), \(new.labels), \(new.permissions), \(new.limits.spending.maxBudget),
                 \(new.limits.softBudget), \(new.limits.spending.budgetDuration), \(new.limits.spending.tpmLimit),
                 \(new.limits.spending.rpmLimit), \(new.limits.maxParallelRequests), \(new.limits.modelMaxBudget),
                 \(new.limits.modelRpmLimit), \(new.limits.modelTpmLimit), \(new.expiresAt), \(new.subscriptionId),
@@ -216,7 +218,7 @@ package struct PostgresAPIKeyStore: Sendable {
 
     private static let columns: StaticString = """
         k.id, k.user_id, k.team_id, k.name, k.key_hash, k.key_prefix, k.litellm_alias, k.metadata, k.tags,
-        k.permissions, k.max_budget, k.soft_budget, k.budget_duration, k.tpm_limit, k.rpm_limit,
+        k.labels, k.permissions, k.max_budget, k.soft_budget, k.budget_duration, k.tpm_limit, k.rpm_limit,
         k.max_parallel_requests, k.model_max_budget, k.model_rpm_limit, k.model_tpm_limit, k.current_spend,
         k.spend_taken_at, k.expires_at, k.is_active, k.revoke_requested_at, k.revoke_reason, k.revoked_at,
         k.deleted_at, k.blocked_at, k.create_deadline_at, k.rotated_at, k.budget_reset_at, k.subscription_id,
@@ -251,7 +253,8 @@ package struct PostgresAPIKeyStore: Sendable {
             name: try row.get("name"), hash: try row.get("key_hash"), prefix: try row.get("key_prefix"),
             alias: try row.get("litellm_alias"), modelIds: try row.get("model_ids"),
             grantedModelIds: try row.get("granted_model_ids"), subscriptionId: try row.get("subscription_id"),
-            metadata: try row.get("metadata"), tags: try row.get("tags"), permissions: try row.get("permissions"),
+            metadata: try row.get("metadata"), tags: try row.get("tags"),
+            labels: try row.get("labels"), permissions: try row.get("permissions"),
             limits: try limits(row), currentSpend: try row.get("current_spend"),
             spendTakenAt: try row.get("spend_taken_at"), expiresAt: try row.get("expires_at"),
             isActive: try row.get("is_active"), revokeRequestedAt: try row.get("revoke_requested_at"),

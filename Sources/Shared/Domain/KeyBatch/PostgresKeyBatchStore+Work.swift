@@ -1,0 +1,114 @@
+package import Foundation
+
+/// What the worker notes about a batch, and how batches are stopped and taken up again.
+extension PostgresKeyBatchStore {
+    /// The first keys whose jobs are still to be put in.
+    package func due(of id: UUID, limit: Int, in transaction: PostgresTransaction) async throws -> [KeyBatchItem] {
+        try await transaction.query(
+            """
+            select \(unescaped: Self.itemColumns), 'waiting' as status
+            from key_batch_items i left join api_keys k on k.id = i.api_key_id
+            where i.batch_id = \(id) and i.is_due order by i.ordinal limit \(limit)
+            """
+        ).map(Self.item)
+    }
+
+    /// Notes the key of an item, whose job is put in by the same transaction.
+    package func noteMade(
+        _ ordinal: Int, of id: UUID, keyId: UUID, userId: UUID, in transaction: PostgresTransaction
+    ) async throws {
+        try await transaction.query(
+            """
+            update key_batch_items set is_due = false, error = null, api_key_id = \(keyId), user_id = \(userId)
+            where batch_id = \(id) and ordinal = \(Int32(clamping: ordinal))
+            """)
+    }
+
+    /// Notes why an item's key was not made.
+    package func noteFailed(
+        _ ordinal: Int, of id: UUID, _ error: KeyBatchError, in transaction: PostgresTransaction
+    ) async throws {
+        try await transaction.query(
+            """
+            update key_batch_items set is_due = false, error = \(try Self.json(error))
+            where batch_id = \(id) and ordinal = \(Int32(clamping: ordinal))
+            """)
+    }
+
+    /// Keeps the batch's secrets for `window` from now; the secrets of keys made by the transaction go then.
+    package func keepResults(
+        of id: UUID, for window: Duration, in transaction: PostgresTransaction
+    ) async throws -> Date? {
+        guard window > .zero else { return nil }
+        return try await transaction.query(
+            """
+            update key_batches set results_until = clock_timestamp() + make_interval(secs => \(window.inSeconds))
+            where id = \(id) returning results_until
+            """
+        ).first?.get("results_until")
+    }
+
+    /// Gives up what is still to be made, for the transaction that ends the batch's job without success.
+    package func giveUp(_ id: UUID, _ error: KeyBatchError, in transaction: PostgresTransaction) async throws {
+        try await transaction.query(
+            """
+            update key_batch_items set is_due = false, error = \(try Self.json(error))
+            where batch_id = \(id) and is_due
+            """)
+    }
+
+    /// Takes up again what a job gave up, for the transaction that brings the job back.
+    package func takeUp(_ id: UUID, givenUpBy jobId: Int64, in transaction: PostgresTransaction) async throws {
+        try await transaction.query(
+            """
+            update key_batch_items set is_due = true, error = null
+            where batch_id = \(id) and not is_due and (error ->> 'jobId')::bigint = \(jobId)
+            """)
+    }
+
+    /// Takes up again what failed, whether the key was refused or LiteLLM never had it. Gives how many.
+    package func retryFailed(of id: UUID, in transaction: PostgresTransaction) async throws -> Int {
+        try await transaction.query(
+            """
+            update key_batch_items i set is_due = true, error = null
+            where i.batch_id = \(id) and not i.is_due and (
+                (i.api_key_id is null and i.error is not null)
+                or exists (
+                    select from api_keys k where k.id = i.api_key_id and k.is_active and k.sync_status = 'failed'
+                        and k.version_applied = 0))
+            """
+        ).affectedRows
+    }
+
+    /// Stops a batch: what is not made stays unmade.
+    package func cancel(_ id: UUID, in transaction: PostgresTransaction) async throws {
+        try await transaction.query(
+            "update key_batches set cancelled_at = coalesce(cancelled_at, now()) where id = \(id)")
+        try await transaction.query("update key_batch_items set is_due = false where batch_id = \(id) and is_due")
+    }
+
+    // MARK: People
+
+    /// Users with one of these names or addresses, ignoring case.
+    package func usersKnown(
+        as usernames: [String], _ emails: [String], in executor: any PostgresExecutor
+    ) async throws -> [User] {
+        try await executor.query(
+            """
+            select \(unescaped: PostgresUserStore.columns) from users
+            where lower(username) = any (\(usernames.map { $0.lowercased() }))
+                or lower(email) = any (\(emails.map { $0.lowercased() }))
+            """
+        ).map(PostgresUserStore.user)
+    }
+
+    /// Those of the users who are in the team.
+    package func members(
+        of teamId: UUID, among ids: [UUID], in executor: any PostgresExecutor
+    ) async throws -> Set<UUID> {
+        Set(
+            try await executor.query(
+                "select user_id from team_members where team_id = \(teamId) and user_id = any (\(ids))"
+            ).map { try $0.decode(UUID.self) })
+    }
+}
