@@ -101,11 +101,13 @@ extension JobContext {
     /// together or not at all. Not to be mixed with ``enqueueChildren(_:chunk:)``.
     ///
     /// - Parameter resource: what a child acts on.
+    /// - Returns: the ids of those that act on an object.
+    @discardableResult
     func addChildren<Kind: JobKind>(
         _ jobs: [Kind], resource: (Kind) -> JobResource? = { _ in nil }, in transaction: PostgresTransaction
-    ) async throws {
+    ) async throws -> [Int64] {
         // A family without anybody in it would look as if all of it had ended.
-        guard !jobs.isEmpty else { return }
+        guard !jobs.isEmpty else { return [] }
         let families = PostgresFamilyStore()
         let there = try await families.open(parent: id, in: transaction)
         guard !jobs.contains(where: { $0.orderKey != nil && $0.orderKey == there.orderKey }) else {
@@ -113,9 +115,10 @@ extension JobContext {
                 code: "child_behind_parent",
                 message: "A child acts on the object that its parent holds, so both would wait for ever.")
         }
-        try await services.queue.enqueueChildren(
+        let ids = try await services.queue.enqueueChildren(
             jobs.map { ($0, resource($0)) }, parent: id, requester: requester, in: transaction)
         try await families.grow(parent: id, by: jobs.count, in: transaction)
+        return ids
     }
 
     /// What the children reported, by id: partial results where some failed.
@@ -130,11 +133,11 @@ extension JobContext {
 }
 
 extension JobQueue {
-    /// Puts a parent's children in, in one transaction.
+    /// Puts a parent's children in, in one transaction. Gives the ids of those that act on an object.
     func enqueueChildren<Kind: JobKind>(
         _ jobs: [(job: Kind, resource: JobResource?)], parent: Int64, requester: JobRequester,
         in transaction: PostgresTransaction
-    ) async throws {
+    ) async throws -> [Int64] {
         guard let handler = catalog.handlers[Kind.name] else { throw JobQueueError.unknownKind(Kind.name) }
         let rows = try jobs.map { job, resource in
             var options = JobOptions()
@@ -150,11 +153,13 @@ extension JobQueue {
             try await PostgresFamilyStore().insertPlain(
                 plain, parent: parent, requester: requester, names: store.names, in: transaction)
         }
+        var ids: [Int64] = []
         for row in rows where row.orderKey != nil || row.options.resource != nil {
-            _ = try await store.enqueue(row, in: transaction)
+            ids.append(try await store.enqueue(row, in: transaction).id)
         }
         let queueId = try store.names.queueId(Kind.queue)
         transaction.afterCommit { await wakeups.ready(queueId) }
+        return ids
     }
 
     /// A parent's children, live and ended, by id.

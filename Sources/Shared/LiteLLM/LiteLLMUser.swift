@@ -150,14 +150,7 @@ struct UserInfoAnswer: Decodable {
             user = nil
             return
         }
-        user = LiteLLMUser(
-            id: id, email: row?.name("user_email"), alias: row?.name("user_alias"), role: row?.name("user_role"),
-            teams: row.map { $0.strings("teams") }.flatMap { $0.isEmpty ? nil : $0 } ?? listed,
-            models: row?.strings("models") ?? [], spend: row?.decimal("spend") ?? 0,
-            maxBudget: row?.decimal("max_budget"), budgetDuration: row?.name("budget_duration"),
-            budgetResetAt: row?.date("budget_reset_at"), tpmLimit: row?.integer("tpm_limit"),
-            rpmLimit: row?.integer("rpm_limit"), metadata: row?.json("metadata"),
-            createdAt: row?.date("created_at"), updatedAt: row?.date("updated_at"))
+        user = LiteLLMUser(id: id, row: row, teams: listed)
     }
 
     private struct TeamReference: Decodable {
@@ -166,5 +159,32 @@ struct UserInfoAnswer: Decodable {
         init(from decoder: any Decoder) throws {
             id = try decoder.container(keyedBy: AnyMember.self).name("team_id")
         }
+    }
+}
+
+/// A row of `/user/list`.
+struct UserRow: Decodable {
+    let user: LiteLLMUser
+
+    init(from decoder: any Decoder) throws {
+        let row = try decoder.container(keyedBy: AnyMember.self)
+        guard let id = row.name("user_id") else {
+            throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: "no user_id"))
+        }
+        user = LiteLLMUser(id: id, row: row, teams: [])
+    }
+}
+
+extension LiteLLMUser {
+    /// The columns; `teams` where the row names none.
+    fileprivate init(id: String, row: KeyedDecodingContainer<AnyMember>?, teams: [String]) {
+        self.init(
+            id: id, email: row?.name("user_email"), alias: row?.name("user_alias"), role: row?.name("user_role"),
+            teams: row.map { $0.strings("teams") }.flatMap { $0.isEmpty ? nil : $0 } ?? teams,
+            models: row?.strings("models") ?? [], spend: row?.decimal("spend") ?? 0,
+            maxBudget: row?.decimal("max_budget"), budgetDuration: row?.name("budget_duration"),
+            budgetResetAt: row?.date("budget_reset_at"), tpmLimit: row?.integer("tpm_limit"),
+            rpmLimit: row?.integer("rpm_limit"), metadata: row?.json("metadata"),
+            createdAt: row?.date("created_at"), updatedAt: row?.date("updated_at"))
     }
 }
