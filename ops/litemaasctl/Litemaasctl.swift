@@ -23,7 +23,8 @@ struct Litemaasctl: AsyncParsableCommand {
         version: BuildInfo.version,
         subcommands: [
             JobsCommand.self, QueuesCommand.self, SchedulesCommand.self, BreakersCommand.self, WorkersCommand.self,
-            DoctorCommand.self, MigrateCommand.self, DatabaseCommand.self, ConfigCommand.self, LoadCommand.self,
+            ReconcileCommand.self, DriftCommand.self, DoctorCommand.self, MigrateCommand.self, DatabaseCommand.self,
+            ConfigCommand.self, LoadCommand.self,
             ChaosCommand.self, BenchCommand.self,
         ])
 

@@ -36,6 +36,17 @@ package struct ReconcilePolicy: Codable, Sendable, Equatable {
     /// Nothing is named.
     package init() {}
 
+    /// Names what is done about a kind of finding; nothing happens for one that no policy is about.
+    package mutating func set(_ action: Action, for kind: DriftKind) {
+        switch kind {
+        case .missing: missing = action
+        case .unknown: unknown = action
+        case .differs: differs = action
+        case .alive: alive = action
+        case .foreign: break
+        }
+    }
+
     /// With nothing left out, so that equal policies look the same.
     var filled: ReconcilePolicy {
         var policy = self
@@ -67,7 +78,7 @@ package struct ReconcilePolicy: Codable, Sendable, Equatable {
     }
 
     /// As it is stored.
-    var json: JSONValue {
+    package var json: JSONValue {
         .object(
             Dictionary(
                 uniqueKeysWithValues: DriftKind.allCases.map { ($0.rawValue, .string(action(for: $0).rawValue)) }))

@@ -64,6 +64,11 @@ package struct ReconciliationRequests: Sendable {
         return try await queue.enqueue(kind, options: options, in: transaction)
     }
 
+    /// One page of findings.
+    package func findings(_ filter: DriftFilter) async throws -> Page<DriftFinding> {
+        try await store.list(filter, in: queue.database)
+    }
+
     // MARK: Decisions
 
     /// Has what a finding says set right, with all that differs of its object in the same way.

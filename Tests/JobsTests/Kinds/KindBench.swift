@@ -22,7 +22,8 @@ struct KindBench: Sendable {
         KeysSnapshot.self, KeysExpire.self,
         ModelSync.self, ModelApply.self, UsageFetchDay.self, SecretsPurge.self, ModelCascade.self,
         SubscriptionsExpire.self,
-        QuotaReset.self,
+        QuotaReset.self, ReconcileOrphans.self, DriftSettle.self, OrphanRevoke.self, KeyAdopt.self,
+        IntegrationSync.self,
     ]
 
     /// - Parameter client: another LiteLLM than the one in memory.

@@ -39,6 +39,11 @@ protocol Operator: Sendable {
     func workers(ended: Bool) async throws -> [WorkerReport]
     func drain(_ worker: Int32, reason: String?) async throws -> WorkerReport
     func resume(worker: Int32) async throws -> WorkerReport
+
+    /// Starts a comparison with LiteLLM as a job.
+    func reconcile(scope: [ReconcileScope]?, dryRun: Bool, policy: ReconcilePolicy) async throws -> JobNumber
+    func findings(_ filter: DriftFilter) async throws -> DriftPage
+    func decide(_ id: Int64, _ decision: DriftDecision) async throws -> DriftReport
 }
 
 /// A schedule with the runs to come and what came of its newest ticks.

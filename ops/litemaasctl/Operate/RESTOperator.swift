@@ -65,7 +65,7 @@ struct RESTOperator: Operator {
     }
 
     /// A change that is carried out as a job.
-    private struct Started: Decodable {
+    struct Started: Decodable {
         struct Job: Decodable { let id: JobNumber }
         let job: Job
     }
@@ -155,7 +155,7 @@ struct RESTOperator: Operator {
     }
 
     /// - Throws: `CommandRefusal` with the API's own words; `CommandFailure` when it cannot be reached.
-    private func send<Answer: Decodable>(
+    func send<Answer: Decodable>(
         _ method: HTTPClientRequest.Method, _ path: String, query: [(String, String)] = [], body: JSONValue? = nil
     ) async throws -> Answer {
         let text = query.map { "\($0.0)=\(Self.path($0.1))" }.joined(separator: "&")
