@@ -72,7 +72,7 @@ extension PostgresDriftStore {
             """)
     }
 
-    /// The next objects with open findings of this walk that nothing was decided about since, that are of one of these kinds. Without a row
+    /// The next objects with open findings that this walk has seen and that nothing was decided about since, that are of one of these kinds. Without a row
     /// here only keys can be set right.
     func undecided(
         kinds: [DriftKind], walk: Int64, limit: Int, in transaction: PostgresTransaction
@@ -82,6 +82,7 @@ extension PostgresDriftStore {
             select distinct object_type, object_id, kind from drift_findings
             where reconciliation_id = \(walk) and state = 'open' and kind = any (\(kinds.map(\.rawValue)))
                 and (kind <> 'unknown' or object_type = 'key')
+                and last_seen_at >= (select started_at from reconciliations where id = \(walk))
                 and (decided_at is null or decided_at < (select walked_at from reconciliations where id = \(walk)))
             order by 1, 2, 3 limit \(limit)
             """

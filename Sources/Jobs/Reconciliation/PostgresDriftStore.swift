@@ -134,6 +134,18 @@ package struct PostgresDriftStore: Sendable {
         ).map { try $0.decode(String.self) }
     }
 
+    /// The ids of up to `limit` keys that LiteLLM was seen to have lost for good.
+    func lostKeys(limit: Int, in executor: any PostgresExecutor) async throws -> [String] {
+        try await executor.query(
+            """
+            select id::text from api_keys
+            where is_active and sync_status = 'failed' and sync_error ->> 'code' = \(APIKey.lostCode)
+                and (expires_at is null or expires_at > now())
+            order by id limit \(limit)
+            """
+        ).map { try $0.decode(String.self) }
+    }
+
     /// Rows that LiteLLM agreed with when it was last asked: `id` and `litellm_id`.
     private static func synced(_ object: DriftObject) -> PostgresFragment {
         switch object {

@@ -100,6 +100,9 @@ struct ReconciliationWalk: Sendable {
     /// Rows that LiteLLM does not list are suspects too, unless so many are missing that the list is to be doubted.
     private mutating func weighAbsences(_ object: DriftObject) async throws {
         let database = context.services.database
+        if object == .key {
+            for id in try await store.lostKeys(limit: Self.suspectLimit, in: database) { suspect(object, id) }
+        }
         let (synced, unseen) = try await store.unseen(object, walk: id, in: database)
         guard unseen > 0 else { return }
         let limit = max(1, Int(Double(synced) * context.services.settings.modelShrinkLimit))

@@ -99,7 +99,9 @@ struct ReconcileTests {
             let scene = try await DriftScene(bench)
             let key = scene.keys[0]
             bench.litellm.change { $0.keys[key.key.hash] = nil }
+            // Long after its creation, when no create can arrive any more.
             try await bench.database.query("delete from sealed_secrets")
+            try await bench.database.query("update api_keys set create_deadline_at = now() - interval '1 day'")
             let output = try await bench.reconcile(dryRun: false, Self.everything)
             #expect(output.failed == 1 && output.repaired == 0)
             let row = try await bench.row(key)
