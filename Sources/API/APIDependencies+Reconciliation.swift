@@ -6,6 +6,10 @@ extension APIDependencies {
     static func reconciliation(
         database: PostgresClient, queue: JobQueue, changes: Changes
     ) -> [any RouteGroup] {
-        []
+        let requests = ReconciliationRequests(queue: queue)
+        return [
+            DriftRoutes(database: database, requests: requests, changes: changes),
+            IntegrationSyncRoutes(queue: queue, requests: requests, changes: changes),
+        ]
     }
 }

@@ -24,9 +24,12 @@ package struct JobCatalog: Sendable {
 
     /// The product's kinds: a new one is its file in `Kinds` and a line here.
     package static let standard = JobCatalog([
+        DriftSettle.self,
         JobsBulk.self,
         JobsRetention.self,
+        IntegrationSync.self,
         KeyAccess.self,
+        KeyAdopt.self,
         KeyCreate.self,
         KeyDelete.self,
         KeyResetSpend.self,
@@ -43,8 +46,10 @@ package struct JobCatalog: Sendable {
         ModelApply.self,
         ModelCascade.self,
         ModelSync.self,
+        OrphanRevoke.self,
         QuotaForgive.self,
         QuotaReset.self,
+        ReconcileOrphans.self,
         SecretsPurge.self,
         SubscriptionsExpire.self,
         TeamDelete.self,

@@ -190,12 +190,19 @@ extension FakeLiteLLM.State {
         let rows = users.sorted { $0.key < $1.key }.map(\.value).filter { row in
             part.map { row["user_email"]?.stringValue?.lowercased().contains($0) ?? false } ?? true
         }
+        return Self.page("users", rows, call)
+    }
+
+    /// A page of a list as `/user/list` and `/v2/team/list` give it.
+    private static func page(
+        _ member: String, _ rows: [FakeLiteLLM.Row], _ call: FakeLiteLLMCall
+    ) -> (Int, JSONValue) {
         let page = call.query["page"].flatMap(Int.init) ?? 1
         let size = call.query["page_size"].flatMap(Int.init) ?? 25
         return (
             200,
             [
-                "users": .array(rows.dropFirst((page - 1) * size).prefix(size).map(JSONValue.object)),
+                member: .array(rows.dropFirst((page - 1) * size).prefix(size).map(JSONValue.object)),
                 "total": .int(rows.count), "page": .int(page), "page_size": .int(size),
                 "total_pages": .int((rows.count + size - 1) / size),
             ]
@@ -275,8 +282,8 @@ extension FakeLiteLLM.State {
     }
 
     private func teamList(_ call: FakeLiteLLMCall) -> (Int, JSONValue) {
-        let rows = teams[call.query["team_id"] ?? ""].map { [JSONValue.object($0)] } ?? []
-        return (200, ["teams": .array(rows), "total": .int(rows.count), "page": 1, "total_pages": 1])
+        let rows = teams.sorted { $0.key < $1.key }.filter { id, _ in call.query["team_id"].map { $0 == id } ?? true }
+        return Self.page("teams", rows.map(\.value), call)
     }
 
     static func error(

@@ -23,8 +23,9 @@ struct Litemaasctl: AsyncParsableCommand {
         version: BuildInfo.version,
         subcommands: [
             JobsCommand.self, QueuesCommand.self, SchedulesCommand.self, BreakersCommand.self, WorkersCommand.self,
-            BulkCommand.self, UsersCommand.self, UsageCommand.self, AlertsCommand.self, DoctorCommand.self,
-            MigrateCommand.self, DatabaseCommand.self, ConfigCommand.self, LoadCommand.self,
+            BulkCommand.self, UsersCommand.self, UsageCommand.self, ReconcileCommand.self, DriftCommand.self,
+            AlertsCommand.self, DoctorCommand.self, MigrateCommand.self, DatabaseCommand.self, ConfigCommand.self,
+            LoadCommand.self,
             ChaosCommand.self, BenchCommand.self,
         ])
 

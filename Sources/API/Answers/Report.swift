@@ -20,6 +20,25 @@ struct ReportList<Item: Encodable & Sendable>: Encodable, Sendable {
     let data: [Item]
 }
 
+/// A page of reports.
+struct ReportPage<Item: Encodable & Sendable>: Encodable, Sendable {
+    struct Pagination: Encodable, Sendable {
+        let page: Int
+        let limit: Int
+        let total: Int
+        let totalPages: Int
+    }
+
+    let data: [Item]
+    let pagination: Pagination
+
+    init(_ items: [Item], _ page: PageRequest, total: Int) {
+        data = items
+        pagination = Pagination(
+            page: page.number, limit: page.size, total: total, totalPages: (total + page.size - 1) / page.size)
+    }
+}
+
 extension Response {
     /// An answer that is a report of the operators' side.
     static func report(_ report: some Encodable) throws -> Response {

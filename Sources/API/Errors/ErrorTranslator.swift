@@ -14,6 +14,7 @@ enum ErrorTranslator {
         case is NIOTooManyBytesError: http(.contentTooLarge)
         case let error as ProvisioningError: provisioning(error)
         case let error as SubscriptionError: subscription(error)
+        case let error as DriftError: drift(error)
         case let error as JobQueueError: queue(error)
         case let error as AdministrationError: administration(error)
         case let error as JobScheduleError: administration(error.administration)
@@ -78,6 +79,14 @@ enum ErrorTranslator {
         case .exists: APIError(.conflict, .alreadyExists, error.message, details: details)
         case .beyondOwner, .own: APIError(.forbidden, .forbidden, error.message, details: details)
         case .wrongStatus, .invalid: .validation(error.field ?? "body", .invalid, error.message)
+        }
+    }
+
+    private static func drift(_ error: DriftError) -> APIError {
+        switch error.code {
+        case .notFound: APIError(.notFound, .notFound, error.message)
+        case .ended, .impossible: APIError(.conflict, .conflict, error.message)
+        case .unconfirmed, .invalid: .validation(error.field ?? "body", .invalid, error.message)
         }
     }
 

@@ -29,7 +29,8 @@ struct UsageAnalyticsView: JSONRepresentable {
             }
             writeDays(to: &json)
             json.member("topModels", analytics.models.prefix(limits.topModels).map { UsageShareView(share: $0) })
-            json.member("topUsers", analytics.users.prefix(AnalyticsLimits.listedUsers).map { UsageShareView(share: $0) })
+            json.member(
+                "topUsers", analytics.users.prefix(AnalyticsLimits.listedUsers).map { UsageShareView(share: $0) })
             if !isOwn {
                 json.member("unattributed") { json in analytics.unattributed.writeSummary(to: &json) }
             }

@@ -32,16 +32,16 @@ package struct UsersSnapshot: JobKind {
             // Before the page: what is spent later may be missing from it.
             let time = try await users.now(in: context.services.database)
             let page = try await context.litellm.listUsers(page: number, size: Self.pageSize)
-            let spends = page.users.compactMap { user -> UserSpend? in
+            let spends = page.items.compactMap { user -> UserSpend? in
                 // Any id that is no UUID is somebody else's.
                 guard user.marker != nil, let id = UUID(uuidString: user.id) else { return nil }
                 return UserSpend(userId: id, spend: user.spend, budgetResetAt: user.budgetResetAt)
             }
             output.updated += try await context.transaction { try await users.noteSpends(spends, at: time, in: $0) }
-            output.listed += page.users.count
-            guard number < page.totalPages, !page.users.isEmpty else { return output }
+            output.listed += page.items.count
+            guard number < page.totalPages, !page.items.isEmpty else { return output }
             try await context.progress(
-                Double(number) / Double(page.totalPages), "\(output.listed) of \(page.totalCount) users.")
+                Double(number) / Double(page.totalPages), "\(output.listed) of \(page.total) users.")
             number += 1
         }
     }

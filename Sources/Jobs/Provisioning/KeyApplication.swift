@@ -133,7 +133,7 @@ struct KeyApplication: Sendable {
         switch scope {
         case .access: fields = fields.filter { ["models", "permissions", "allowedRoutes"].contains($0) }
         case .everything:
-            if (found.marker?.version ?? 0) < key.sync.versionWanted { fields.append("marker") }
+            if !key.owns(found) || (found.marker?.version ?? 0) < key.sync.versionWanted { fields.append("marker") }
         }
         return fields
     }

@@ -68,6 +68,13 @@ package struct StandingSchedules: Sendable {
                 name: "keys-expire", description: "Takes away keys whose time was over a week ago.",
                 job: KeysExpire(olderThanSeconds: 7 * 86_400), cron: "41 2 * * *", jitterSeconds: 600),
             try ScheduleDraft(
+                name: "reconcile", description: "Compares LiteLLM with our rows; refuses what works and must not.",
+                job: ReconcileOrphans(dryRun: false), cron: "11 */6 * * *", jitterSeconds: 600),
+            // What was given up waits for a person, and would only fail again: operators may switch this on.
+            try ScheduleDraft(
+                name: "integration-sync", description: "Brings everything to LiteLLM again that it lacks.",
+                job: IntegrationSync(), cron: "37 4 * * *", jitterSeconds: 600, enabled: false),
+            try ScheduleDraft(
                 name: "job-retention", description: "Forgets ended jobs, old dead letters and old ticks.",
                 job: JobsRetention(historyDays: historyDays, deadLetterDays: deadLetterDays, tickDays: tickDays),
                 cron: "23 3 * * *", jitterSeconds: 600),

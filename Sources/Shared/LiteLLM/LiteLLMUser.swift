@@ -162,6 +162,19 @@ struct UserInfoAnswer: Decodable {
     }
 }
 
+/// A row of `/user/list`.
+struct UserRow: Decodable {
+    let user: LiteLLMUser
+
+    init(from decoder: any Decoder) throws {
+        let row = try decoder.container(keyedBy: AnyMember.self)
+        guard let id = row.name("user_id") else {
+            throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: "no user_id"))
+        }
+        user = LiteLLMUser(id: id, row: row, teams: [])
+    }
+}
+
 extension LiteLLMUser {
     /// Reads a row of LiteLLM's table.
     ///

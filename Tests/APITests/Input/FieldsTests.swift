@@ -67,7 +67,7 @@ struct FieldsTests {
 struct DateRangeTests {
     private func range(_ query: String, today: String = "2026-03-10") throws -> DateRange {
         var fields = QueryFields(try QueryParameters(query))
-        return try DateRange(&fields, today: try #require(UTCDay(today)))
+        return try DateRange(&fields, today: try #require(UTCDay(today)), longest: 90)
     }
 
     @Test(

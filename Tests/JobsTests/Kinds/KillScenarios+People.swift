@@ -110,7 +110,7 @@ extension RealBench {
     }
 
     /// What somebody else does in LiteLLM, without our marker.
-    private func foreignCall(_ path: String, _ body: JSONValue) async throws -> JSONValue {
+    func foreignCall(_ path: String, _ body: JSONValue) async throws -> JSONValue {
         let settings = try #require(RealLiteLLM.settings)
         var request = URLRequest(url: try #require(URL(string: settings.baseURL + path)))
         request.httpMethod = "POST"

@@ -35,7 +35,7 @@ struct KillScenario: Sendable, CustomTestStringConvertible {
     }
 
     /// One row for each way in which a kind changes LiteLLM, or reads it.
-    static let all = provisioning + changesOfKeys + models + people
+    static let all = provisioning + changesOfKeys + models + people + drift
 
     private static let provisioning: [KillScenario] = [
         KillScenario(TeamEnsure.self, "a new team", calls: 3) { real in

@@ -24,6 +24,8 @@ struct KindBench: Sendable {
         SubscriptionsExpire.self,
         QuotaReset.self, QuotaForgive.self, UserResetSpend.self, UsersBulkLimits.self, UsersSnapshot.self,
         UsageRefresh.self, UsageRebuild.self, UsageExport.self, UsagePurge.self, UsageRequestLog.self,
+        ReconcileOrphans.self, DriftSettle.self, OrphanRevoke.self, KeyAdopt.self,
+        IntegrationSync.self,
     ]
 
     /// - Parameter client: another LiteLLM than the one in memory.

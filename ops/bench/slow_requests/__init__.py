@@ -7,13 +7,13 @@ list of what the requests consist of: parameters of the path by name, and `body`
 import collections
 import sys
 
-from . import accounts, engine, keys, models, settings, subscriptions, teams, users
+from . import accounts, engine, keys, models, reconciliation, settings, subscriptions, teams, users
 from .server import Request, Server
 from .world import World
 
 __all__ = ["Requests", "Server", "World"]
 
-RESOURCES = (accounts, users, keys, subscriptions, models, teams, settings, engine)
+RESOURCES = (accounts, users, keys, subscriptions, models, teams, settings, engine, reconciliation)
 
 
 class Requests:

@@ -4,14 +4,15 @@ import Shared
 
 /// Acts in the database, as the account that runs the program.
 struct DatabaseOperator: Operator {
-    private let administration: JobAdministration
+    let administration: JobAdministration
     private let queueAdministration: QueueAdministration
     private let breakerAdministration: BreakerAdministration
     private let workerAdministration: WorkerAdministration
     private let jobSchedules: JobSchedules
     private let jobLimits: JobLimits
     private let userAdministration: UserAdministration
-    private let actor = AuditActor(
+    let requests: ReconciliationRequests
+    let actor = AuditActor(
         userId: nil, name: "litemaasctl:\(ProcessInfo.processInfo.userName)",
         userAgent: "litemaasctl/\(BuildInfo.version)")
 
@@ -24,6 +25,7 @@ struct DatabaseOperator: Operator {
         jobSchedules = JobSchedules(queue: queue)
         jobLimits = JobLimits(queue: queue)
         userAdministration = UserAdministration(queue: queue)
+        requests = ReconciliationRequests(queue: queue)
     }
 
     // MARK: Jobs

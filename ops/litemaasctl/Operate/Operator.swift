@@ -47,6 +47,10 @@ protocol Operator: Sendable {
     func setLimits(_ change: UserLimitsOrder) async throws -> JobNumber?
     /// Starts taking days of usage over anew as a job.
     func rebuildUsage(from: UTCDay, to: UTCDay) async throws -> JobNumber
+    /// Starts a comparison with LiteLLM as a job.
+    func reconcile(scope: [ReconcileScope]?, dryRun: Bool, policy: ReconcilePolicy) async throws -> JobNumber
+    func findings(_ filter: DriftFilter) async throws -> DriftPage
+    func decide(_ id: Int64, _ decision: DriftDecision) async throws -> DriftReport
 }
 
 /// A schedule with the runs to come and what came of its newest ticks.

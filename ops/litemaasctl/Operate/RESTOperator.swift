@@ -67,7 +67,7 @@ struct RESTOperator: Operator {
     }
 
     /// A change that is carried out as a job.
-    private struct Started: Decodable {
+    struct Started: Decodable {
         struct Job: Decodable { let id: JobNumber }
         let job: Job
     }
@@ -189,21 +189,24 @@ struct RESTOperator: Operator {
 
     /// - Throws: `CommandRefusal` with the API's own words; `CommandFailure` when it cannot be reached.
     func send<Answer: Decodable>(
-        _ method: HTTPClientRequest.Method, _ path: String, of parent: String? = nil, query: [(String, String)] = [], body: JSONValue? = nil
+        _ method: HTTPClientRequest.Method, _ path: String, of parent: String? = nil, query: [(String, String)] = [],
+        body: JSONValue? = nil
     ) async throws -> Answer {
         let bytes = try await fetch(method, path, of: parent, query: query, body: body)
         do {
             return try JSON.decoder.decode(Answer.self, from: bytes.isEmpty ? Data("null".utf8) : Data(bytes))
         } catch {
             throw CommandFailure(
-                description: "The answer of \((parent ?? base) + path) is not understood: is it a LiteMaaS Backend of this version?"
+                description:
+                    "The answer of \((parent ?? base) + path) is not understood: is it a LiteMaaS Backend of this version?"
             )
         }
     }
 
     /// The body of the answer as it came; throws as ``send(_:_:of:query:body:)`` does.
     func fetch(
-        _ method: HTTPClientRequest.Method, _ path: String, of parent: String? = nil, query: [(String, String)] = [], body: JSONValue? = nil
+        _ method: HTTPClientRequest.Method, _ path: String, of parent: String? = nil, query: [(String, String)] = [],
+        body: JSONValue? = nil
     ) async throws -> [UInt8] {
         let base = parent ?? self.base
         let text = query.map { "\($0.0)=\(Self.path($0.1))" }.joined(separator: "&")

@@ -119,12 +119,12 @@ extension PostgresAPIKeyStore {
             "update api_key_hashes set gone_at = coalesce(gone_at, clock_timestamp()) where key_hash = \(hash)")
     }
 
-    private static let tokenColumns: StaticString = """
+    static let tokenColumns: StaticString = """
         h.key_hash, h.litellm_alias, h.key_prefix, h.role, h.retire_at, clock_timestamp() as now,
         case when h.role = 'current' then k.create_deadline_at else h.create_deadline_at end as create_deadline_at
         """
 
-    private static func token(_ row: PostgresRow) throws(PostgresError) -> APIKeyToken {
+    static func token(_ row: PostgresRow) throws(PostgresError) -> APIKeyToken {
         APIKeyToken(
             hash: try row.get("key_hash"), alias: try row.get("litellm_alias"), prefix: try row.get("key_prefix"),
             role: try row.get("role"), retireAt: try row.get("retire_at"),

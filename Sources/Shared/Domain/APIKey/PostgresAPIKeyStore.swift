@@ -216,7 +216,7 @@ package struct PostgresAPIKeyStore: Sendable {
 
     // MARK: Rows
 
-    private static let columns: StaticString = """
+    static let columns: StaticString = """
         k.id, k.user_id, k.team_id, k.name, k.key_hash, k.key_prefix, k.litellm_alias, k.metadata, k.tags,
         k.labels, k.permissions, k.max_budget, k.soft_budget, k.budget_duration, k.tpm_limit, k.rpm_limit,
         k.max_parallel_requests, k.model_max_budget, k.model_rpm_limit, k.model_tpm_limit, k.current_spend,
@@ -226,7 +226,7 @@ package struct PostgresAPIKeyStore: Sendable {
         k.sync_error, k.warnings, k.last_job_id, k.created_at, k.updated_at
         """
 
-    private static let models: StaticString =
+    static let models: StaticString =
         "array(select m.model_id from api_key_models m where m.api_key_id = k.id order by m.model_id) as model_ids"
 
     static let isUsable: StaticString = """

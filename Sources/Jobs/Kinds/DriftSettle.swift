@@ -1,0 +1,106 @@
+import Foundation
+package import Shared
+
+/// Sets one finding right by the object's own jobs, and reads back whether they did.
+package struct DriftSettle: JobKind {
+    /// What became of it.
+    package enum Outcome: String, Codable, Sendable {
+        /// LiteLLM is as wanted.
+        case repaired
+        /// LiteLLM refuses it.
+        case revoked
+        /// There was nothing left to do.
+        case gone
+        /// LiteLLM has lost a key whose secret is no longer kept.
+        case lost
+        /// It is as it was.
+        case failed
+    }
+
+    /// What it reports.
+    package struct Output: Codable, Sendable, Equatable {
+        package var subject: DriftSubject
+        package var outcome: Outcome
+    }
+
+    package static let name = "drift.settle"
+    package static let upstream: Upstream? = .litellmAdmin
+    /// How long it leaves an object to other jobs.
+    private static let pause: Duration = .seconds(2)
+
+    package let subject: DriftSubject
+    package let action: ReconcilePolicy.Action
+
+    package init(subject: DriftSubject, action: ReconcilePolicy.Action) {
+        self.subject = subject
+        self.action = action
+    }
+
+    package var orderKey: String? { "drift:\(subject.object.rawValue):\(subject.id)" }
+
+    package func run(in context: JobContext) async throws -> Output {
+        if try await context.children() != nil { return try await prove(context) }
+        let families = PostgresFamilyStore()
+        guard try await families.find(parent: context.id, in: context.services.database) == nil else {
+            throw JobWaitForChildren(.someMayFail)
+        }
+        let (observations, version) = try await look(context)
+        guard !observations.isEmpty else { return try await conclude(.gone, .gone, context) }
+        let isBegun = try await context.transaction { transaction in
+            guard try await DriftCheck(context).holds(subject.object, subject.id, version: version, in: transaction)
+            else { throw busy }
+            return try await DriftRepair(subject: subject, context: context).begin(observations, in: transaction)
+        }
+        guard isBegun else { return try await conclude(.lost, .open, context) }
+        throw JobWaitForChildren(.someMayFail)
+    }
+
+    private var busy: JobSnooze {
+        JobSnooze(for: Self.pause, reason: "Another job is at work on \(subject.object.rawValue) \(subject.id).")
+    }
+
+    /// What differs now in the way that is meant.
+    private func look(_ context: JobContext) async throws -> (observations: [DriftObservation], version: Int64?) {
+        let known = try await context.transaction { transaction in
+            let findings = try await PostgresDriftStore().lasting(subject, in: transaction)
+            try await PostgresDriftStore().move(
+                subject, to: .repairing, job: context.id, by: nil, in: transaction)
+            return Set(findings.compactMap(\.litellmId))
+        }
+        let look = try await DriftCheck(context).look(at: subject.object, subject.id, litellmIds: known)
+        guard case .seen(let all, let version) = look else { throw busy }
+        return (all.filter { $0.kind == subject.kind }, version)
+    }
+
+    /// The jobs' word is not enough: LiteLLM is read again.
+    private func prove(_ context: JobContext) async throws -> Output {
+        guard try await look(context).observations.isEmpty else { return try await conclude(.failed, .open, context) }
+        let isRefused = action == .revoke || (subject.object == .key && subject.kind == .alive)
+        return try await isRefused ? conclude(.revoked, .revoked, context) : conclude(.repaired, .repaired, context)
+    }
+
+    private func conclude(_ outcome: Outcome, _ state: DriftState, _ context: JobContext) async throws -> Output {
+        try await context.transaction { transaction in
+            let store = PostgresDriftStore()
+            let findings = try await store.lasting(subject, in: transaction)
+            try await store.move(subject, to: state, job: context.id, by: nil, in: transaction)
+            guard let first = findings.first, outcome != .gone else { return }
+            try await PostgresAuditStore().appendOutcome(
+                AuditEntry(
+                    actor: context.auditActor, action: "DRIFT_SETTLED", resourceType: "drift",
+                    resourceId: String(first.id),
+                    newValues: [
+                        "objectType": .string(subject.object.rawValue), "objectId": .string(subject.id),
+                        "kind": .string(subject.kind.rawValue), "outcome": .string(outcome.rawValue),
+                        "fields": .array(findings.map { .string($0.field) }),
+                    ], jobId: context.id, success: outcome == .repaired || outcome == .revoked),
+                in: transaction)
+        }
+        return Output(subject: subject, outcome: outcome)
+    }
+
+    package func ended(_ end: JobEnd, in transaction: PostgresTransaction) async throws {
+        try await PostgresDriftStore().move(subject, to: .open, job: end.jobId, by: nil, in: transaction)
+        try await end.audit("DRIFT_SETTLE_FAILED", about: subject.object.rawValue, subject.id, in: transaction)
+    }
+}
