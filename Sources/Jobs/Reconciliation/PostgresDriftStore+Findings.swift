@@ -72,8 +72,8 @@ extension PostgresDriftStore {
             """)
     }
 
-    /// The next objects with open findings that this walk has seen and that nothing was decided about since, that are of one of these kinds. Without a row
-    /// here only keys can be set right.
+    /// The next objects with open findings of these kinds that this walk has seen and that nothing was decided about
+    /// since. Without a row here only keys can be set right.
     func undecided(
         kinds: [DriftKind], walk: Int64, limit: Int, in transaction: PostgresTransaction
     ) async throws -> [DriftSubject] {

@@ -108,8 +108,8 @@ struct ReconciliationWalk: Sendable {
         let limit = max(1, Int(Double(synced) * context.services.settings.modelShrinkLimit))
         guard read[object] ?? 0 > 0, unseen <= limit else {
             doubts.append(
-                "LiteLLM lists \(read[object] ?? 0) \(object.rawValue)s, but not \(unseen) of the \(synced) that it had; "
-                    + "that many at once are not believed to be gone.")
+                "LiteLLM lists \(read[object] ?? 0) \(object.rawValue)s, but not \(unseen) of the \(synced) that it "
+                    + "had; that many at once are not believed to be gone.")
             return
         }
         for id in try await store.unseenIds(object, walk: id, limit: Self.suspectLimit, in: database) {
