@@ -118,7 +118,8 @@ extension JobContext {
         try await families.grow(parent: id, by: jobs.count, in: transaction)
     }
 
-    /// Puts one more child in, for intents that make jobs of their own: see ``KeyProvisioning/inFamily(of:keepingUntil:)``.
+    /// Puts one more child in, for intents that make jobs of their own: see
+    /// ``KeyProvisioning/inFamily(of:keptUntil:)``.
     func addChild<Kind: JobKind>(
         _ job: Kind, options: JobOptions, in transaction: PostgresTransaction
     ) async throws -> EnqueuedJob {
