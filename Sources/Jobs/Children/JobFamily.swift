@@ -140,7 +140,8 @@ extension JobContext {
         try await PostgresFamilyStore().failures(parent: id, limit: limit, in: services.database)
     }
 
-    /// Puts one more child in, for intents that make jobs of their own: see ``KeyProvisioning/inFamily(of:keepingUntil:)``.
+    /// Puts one more child in, for intents that make jobs of their own: see
+    /// ``KeyProvisioning/inFamily(of:keptUntil:)``.
     func addChild<Kind: JobKind>(
         _ job: Kind, options: JobOptions, in transaction: PostgresTransaction
     ) async throws -> EnqueuedJob {

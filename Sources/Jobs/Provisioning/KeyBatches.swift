@@ -172,8 +172,8 @@ package struct KeyBatches: Sendable {
         guard differences.isEmpty else {
             throw ProvisioningError(
                 .batchConflict,
-                "There is a batch \(batch.name) (\(batch.id.text)) that differs in \(differences.joined(separator: ", "))"
-                    + "; choose another name, or send what it was made of.",
+                "There is a batch \(batch.name) (\(batch.id.text)) that differs in "
+                    + "\(differences.joined(separator: ", ")); choose another name, or send what it was made of.",
                 field: "name", values: differences)
         }
     }

@@ -51,8 +51,8 @@ struct KeyBulkRun: Codable, Sendable, Equatable {
     }
 }
 
-/// Changes the keys of a selection in chunks. Each chunk's transaction also notes how far it is, so that a crash repeats
-/// no key and leaves none out.
+/// Changes the keys of a selection in chunks. Each chunk's transaction also notes how far it is, so that a crash
+/// repeats no key and leaves none out.
 struct KeyBulkRunner: Sendable {
     let selection: KeySelection
     let chunk: Int
