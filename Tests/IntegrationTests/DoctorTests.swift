@@ -63,7 +63,7 @@ struct DoctorTests {
                 #expect(
                     checks == [
                         "database", "clock", "pooler", "schema", "autovacuum", "transactions", "partitions",
-                        "notifications", "breakers", "workers", "queues", "jobs", "failed jobs", "litellm",
+                        "notifications", "breakers", "workers", "queues", "jobs", "failed jobs", "alerts", "litellm",
                     ])
                 #expect(diagnosis.says("litellm", "our key"))
                 let refused = try await doctor(database.url, litellm: url, key: "sk-of-somebody-else")

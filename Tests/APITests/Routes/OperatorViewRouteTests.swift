@@ -67,7 +67,8 @@ struct OperatorViewRouteTests {
             #expect(paused["entityId"] == "usage" && paused["message"]?.stringValue?.contains("upgrade") == true)
             #expect(paused["message"]?.stringValue?.contains("queues resume usage") == true)
             let status = try await api.send(.get, "/api/v1/health/status", as: admin)
-            #expect(status.status == 200 && status["alerts"] == answer["alerts"], "\(status.text)")
+            let types = [answer, status].map { $0["alerts"]?.arrayValue?.map { $0["type"] } }
+            #expect(status.status == 200 && types[0] == types[1], "\(status.text)")
             #expect(try DocumentedShape().problems(of: status.json, as: "HealthStatus") == [])
             try await api.database.client.query("update job_queues set paused_at = null")
             let after = try await api.send(.get, "/api/v1/integration/alerts", as: admin)
