@@ -36,7 +36,8 @@ extension PostgresUsageStore {
         """
         with cells as materialized (\(cells(filter))), shares as (
             select case grouping(user_id, api_key_id, model_id, provider)
-                    when 15 then 'all' when 14 then 'provider' when 12 then 'model' when 7 then 'user' else 'key' end as side,
+                    when 15 then 'all' when 14 then 'provider' when 12 then 'model' when 7 then 'user' else 'key'
+                end as side,
                 user_id, api_key_id, model_id, provider, count(distinct user_id)::bigint as users, \(unescaped: sums)
             from cells
             group by grouping sets ((), (provider), (model_id, provider), (user_id), (user_id, api_key_id))
