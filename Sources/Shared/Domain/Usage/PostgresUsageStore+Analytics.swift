@@ -11,24 +11,23 @@ extension PostgresUsageStore {
         let results = try await executor.pipeline([
             Self.sharesQuery(filter),
             Self.daysQuery(filter),
+            "select \(unescaped: Self.sums) from (\(Self.days(of: filter.previous))) as used",
             """
-            select count(user_id)::bigint as users, \(unescaped: Self.sums)
-            from (
-                select user_id, \(unescaped: Self.sums) from (\(Self.used(filter.previous))) as used group by user_id
-            ) as by_user
+            select count(user_id)::bigint
+            from (select user_id from (\(Self.used(filter.previous))) as used group by user_id) as by_user
             """,
             Self.freshnessQuery(filter),
             Self.freshnessQuery(filter.previous),
             "select count(*) from users where id <> \(User.systemId)",
         ])
         var analytics = UsageAnalytics()
-        analytics.freshness = try Self.freshness(results[3])
+        analytics.freshness = try Self.freshness(results[4])
         try Self.readShares(results[0], into: &analytics)
         try Self.readDays(results[1], into: &analytics)
         analytics.previousTotals = try UsageTotals(row: results[2][0])
-        analytics.previousActiveUsers = try results[2][0].get("users")
-        analytics.previousFreshness = try Self.freshness(results[4])
-        analytics.registeredUsers = try results[5].one(Int.self)
+        analytics.previousActiveUsers = try results[3].one(Int.self)
+        analytics.previousFreshness = try Self.freshness(results[5])
+        analytics.registeredUsers = try results[6].one(Int.self)
         return analytics
     }
 
@@ -37,7 +36,8 @@ extension PostgresUsageStore {
         """
         with cells as materialized (\(cells(filter))), shares as (
             select case grouping(user_id, api_key_id, model_id, provider)
-                    when 15 then 'all' when 14 then 'provider' when 12 then 'model' when 7 then 'user' else 'key' end as side,
+                    when 15 then 'all' when 14 then 'provider' when 12 then 'model' when 7 then 'user' else 'key'
+                end as side,
                 user_id, api_key_id, model_id, provider, count(distinct user_id)::bigint as users, \(unescaped: sums)
             from cells
             group by grouping sets ((), (provider), (model_id, provider), (user_id), (user_id, api_key_id))

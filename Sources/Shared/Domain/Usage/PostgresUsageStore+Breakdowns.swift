@@ -1,7 +1,6 @@
 import Foundation
 
-/// Usage by one thing, page by page. What decides the order decides it alone: ties are broken by ids, so that no item is
-/// on two pages.
+/// Usage by one thing, page by page. Ties are broken by ids, so that no item is on two pages.
 extension PostgresUsageStore {
     /// Users with their models and keys. What belongs to nobody is in `unattributed`.
     package func byUser(
@@ -80,7 +79,8 @@ extension PostgresUsageStore {
             with parts as (
                 select c.model_id, c.provider, min(m.name) as model_name, count(distinct c.user_id)::bigint as users,
                     \(unescaped: Self.sums)
-                from (\(Self.cells(filter))) as c left join models m on m.id = c.model_id group by c.model_id, c.provider
+                from (\(Self.cells(filter))) as c left join models m on m.id = c.model_id
+                group by c.model_id, c.provider
             )
             select * from (select count(*) as total from parts) as all_parts left join (
                 select *, row_number() over (order by \(sorting), model_id, provider) as position from parts

@@ -94,7 +94,8 @@ extension PostgresUsageStore {
     ) async throws -> [(alias: String, apiKeyId: UUID, userId: UUID)] {
         try await executor.query(
             """
-            select distinct h.litellm_alias, k.id, k.user_id from api_key_hashes h join api_keys k on k.id = h.api_key_id
+            select distinct h.litellm_alias, k.id, k.user_id
+            from api_key_hashes h join api_keys k on k.id = h.api_key_id
             where h.litellm_alias = any (\(aliases))
             """
         ).map { row in
