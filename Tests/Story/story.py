@@ -1,13 +1,15 @@
 """A story on a real LiteLLM, compressed in time. Run by ops/story, which breaks things meanwhile.
 
 People sign up, subscribe, are approved and denied, make keys, chat, run over budget; models are restricted and deleted; keys
-rotate, expire and are revoked; people leave. At the end both sides agree object by object, and the use to the cent.
+rotate, expire and are revoked; people leave. At the end both sides agree object by object, and the use to the cent. Then
+somebody changes LiteLLM by hand, which is found, reported, and set right.
 """
 
 import argparse
 import datetime
 
 import agreement
+import drift
 import usage
 from server import Refused
 from world import Failure, World, end
@@ -247,7 +249,9 @@ def main():
     restrict(world, people, models)
     change_keys(world, people, models)
     settle(world)
-    report(world, compare(world))
+    total = compare(world)
+    drift.story(world, models)
+    report(world, total)
 
 
 if __name__ == "__main__":

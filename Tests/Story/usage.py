@@ -92,10 +92,25 @@ def disagreements(world):
                 wrong.append(f"key {row['key_hash'][:8]}: spent {mine['spend']}, logged {logs[row['key_hash']]}")
     wrong += [f"key {key[:8]}: used in LiteLLM only" for key, used in by_key.items() if used["requests"]]
     wrong += compare("the day", sums, total)
-    summary = world.api.ask("GET", f"/api/v1/usage/summary?startDate={today()}&endDate={today()}", token=world.admin)
-    if abs(decimal.Decimal(str(summary["totals"]["cost"])) - total["spend"]) >= CENT:
-        wrong.append(f"the API says {summary['totals']['cost']} was spent, LiteLLM {total['spend']}")
+    wrong += told(world, total)
     return wrong, total
+
+
+def told(world, total):
+    """What the API's own answers make of it, the parts included."""
+    days = {"startDate": today(), "endDate": today()}
+    answer = world.api.ask("POST", "/api/v1/admin/usage/analytics", days, world.admin)
+    summary = world.api.ask(
+        "GET", f"/api/v1/usage/summary?startDate={today()}&endDate={today()}", token=world.admin)["totals"]
+    costs = {name: decimal.Decimal(str(value)) for name, value in {
+        "analytics": answer["totalCost"]["total"], "models": sum(answer["totalCost"]["byModel"].values()),
+        "providers": sum(answer["totalCost"]["byProvider"].values()), "summary": summary["cost"]}.items()}
+    wrong = [f"{name}: the API says {cost} was spent, LiteLLM {total['spend']}"
+             for name, cost in costs.items() if abs(cost - total["spend"]) >= CENT]
+    for name, requests in (("analytics", answer["totalRequests"]), ("summary", summary["requests"])):
+        if requests != total["requests"]:
+            wrong.append(f"{name}: the API says {requests} requests, LiteLLM {total['requests']}")
+    return wrong
 
 
 def is_done(world, job):

@@ -8,11 +8,15 @@ import Testing
 /// LiteLLM compared with our rows, and set right.
 extension KillScenario {
     static let drift: [KillScenario] = [
-        KillScenario(ReconcileOrphans.self, "a user who was renamed", calls: 5) { real in
+        // It looks at every user whom other tests have left behind: a call each.
+        KillScenario(ReconcileOrphans.self, "a user who was renamed", calls: 2, deaths: 4) { real in
             let user = try await real.addUser()
             try await real.rename(user)
-            let job = try await real.bench.services.queue.enqueue(ReconcileOrphans())
+            let job = try await real.bench.services.queue.enqueue(ReconcileOrphans(scope: [.users]))
             return Victim(jobId: job.id) {
+                let walk = try await PostgresDriftStore().walk(ofJob: job.id, in: real.bench.database)
+                // A list from which others delete users meanwhile is not believed.
+                if let walk, !walk.isComplete, !walk.doubts.isEmpty { return [] }
                 let finding = try await real.finding(of: user.id.text)
                 return RealBench.wrong(["finding": finding?.field == "fullName" && finding?.state == .open])
             }

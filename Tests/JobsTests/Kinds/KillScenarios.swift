@@ -13,6 +13,8 @@ struct KillScenario: Sendable, CustomTestStringConvertible {
     let task: String
     /// How many calls it makes when nothing goes wrong.
     let calls: Int
+    /// How many of them it dies at; nil for all.
+    let deaths: Int?
     /// Makes a new job, so that one that died does not help the next.
     let prepare: @Sendable (RealBench) async throws -> Victim
 
@@ -25,12 +27,13 @@ struct KillScenario: Sendable, CustomTestStringConvertible {
     var testDescription: String { "\(kind): \(task)" }
 
     init(
-        _ kind: any JobKind.Type, _ task: String, calls: Int,
+        _ kind: any JobKind.Type, _ task: String, calls: Int, deaths: Int? = nil,
         _ prepare: @escaping @Sendable (RealBench) async throws -> Victim
     ) {
         self.kind = kind.name
         self.task = task
         self.calls = calls
+        self.deaths = deaths
         self.prepare = prepare
     }
 
