@@ -12,10 +12,11 @@ def disagreements(world):
 
 
 def pages(world, path, member, size):
-    """All rows of a listing of LiteLLM."""
+    """All rows of a listing of LiteLLM, in an order: without one, rows that change meanwhile move between pages."""
     rows, number = [], 1
     while True:
-        answer = world.litellm.ask("GET", f"{path}{'&' if '?' in path else '?'}page={number}&{size}=100")
+        order = "sort_by=created_at&sort_order=asc"
+        answer = world.litellm.ask("GET", f"{path}{'&' if '?' in path else '?'}{order}&page={number}&{size}=100")
         rows += answer[member]
         if number >= answer["total_pages"] or not answer[member]:
             return rows
