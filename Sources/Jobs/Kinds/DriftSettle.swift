@@ -39,6 +39,11 @@ package struct DriftSettle: JobKind {
     package var orderKey: String? { "drift:\(subject.object.rawValue):\(subject.id)" }
 
     package func run(in context: JobContext) async throws -> Output {
+        guard DriftRepair.isPossible(action, subject.object, subject.kind) else {
+            throw JobFailure.permanent(
+                code: "impossible_repair",
+                message: "Nothing that is \(subject.kind.rawValue) in LiteLLM can be settled by \(action.rawValue).")
+        }
         if try await context.children() != nil { return try await prove(context) }
         let families = PostgresFamilyStore()
         guard try await families.find(parent: context.id, in: context.services.database) == nil else {

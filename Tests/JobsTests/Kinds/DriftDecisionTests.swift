@@ -140,6 +140,21 @@ struct DriftDecisionTests {
         }
     }
 
+    @Test("a job whose action does not fit its finding ends for good and changes nothing")
+    func impossible() async throws {
+        try await KindBench.run { bench in
+            let scene = try await DriftScene(bench)
+            scene.spoil(bench.litellm)
+            _ = try await bench.reconcile()
+            bench.litellm.change { $0.calls = [] }
+            let subject = DriftSubject(object: .key, id: DriftScene.hash(1), kind: .unknown)
+            let job = try await bench.services.queue.enqueue(DriftSettle(subject: subject, action: .repair))
+            let error = await #expect(throws: JobFailure.self) { try await bench.attempt(job.id) }
+            #expect(error?.info.errorClass == .permanent && error?.info.code == "impossible_repair")
+            #expect(bench.litellm.state.calls == [])
+        }
+    }
+
     // MARK: Deaths
 
     @Test("a walk whose process dies at any call finds the same")
