@@ -66,6 +66,7 @@ package struct ReconcileOrphans: JobKind {
     private func look(_ id: Int64, _ context: JobContext) async throws {
         var walk = ReconciliationWalk(id: id, context: context)
         for part in scope ?? ReconcileScope.allCases { try await walk.read(part.object) }
+        if !(dryRun ?? true), policy?.action(for: .unknown) == .revoke { try await walk.weighUnknownKeys() }
         guard walk.doubts.isEmpty else { return try await doubt(walk, context) }
         var found: [DriftObject: [DriftKind: Int]] = walk.strangerCounts
         var skipped: [DriftObject: Int] = [:]

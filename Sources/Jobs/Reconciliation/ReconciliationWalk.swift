@@ -7,6 +7,8 @@ struct ReconciliationWalk: Sendable {
     /// Objects that are looked at closely in one walk, and strangers of a type that are written down.
     static let suspectLimit = 10_000
     static let strangerLimit = 1000
+    /// Unknown keys that may be revoked however few keys we know.
+    static let unknownKeyFloor = 20
     private static let pageSize = 100
     private static let maxPages = 20_000
     /// LiteLLM's own user.
@@ -115,6 +117,17 @@ struct ReconciliationWalk: Sendable {
         for id in try await store.unseenIds(object, walk: id, limit: Self.suspectLimit, in: database) {
             suspect(object, id)
         }
+    }
+
+    /// More keys that bear our mark without a row here than keys that we know are another installation's, or those of
+    /// a newer database of ours: they are not to be refused by the hundred.
+    mutating func weighUnknownKeys() async throws {
+        let unknown = strangerCounts[.key]?[.unknown] ?? 0
+        let known = try await store.unseen(.key, walk: id, in: context.services.database).synced
+        guard unknown > max(Self.unknownKeyFloor, known) else { return }
+        doubts.append(
+            "LiteLLM has \(unknown) keys that bear our mark without a row here, and we know \(known): as if another "
+                + "installation used it too, or this database were an older one of ours. None of them is revoked.")
     }
 
     private mutating func suspect(_ object: DriftObject, _ id: String, seen litellmId: String? = nil) {

@@ -115,7 +115,10 @@ struct DriftDecisionTests {
                 let unconfirmed = try await refusal {
                     _ = try await requests.revoke(foreign.id, confirm: "another", by: actor, in: transaction)
                 }
-                #expect(unconfirmed == .unconfirmed)
+                let unnamed = try await refusal {
+                    _ = try await requests.revoke(unknown.id, confirm: nil, by: actor, in: transaction)
+                }
+                #expect(unconfirmed == .unconfirmed && unnamed == .unconfirmed)
                 let unheard = try await refusal { _ = try await requests.repair(1 << 40, by: actor, in: transaction) }
                 #expect(unheard == .notFound)
             }

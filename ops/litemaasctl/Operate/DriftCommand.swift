@@ -150,7 +150,7 @@ struct DriftRevokeCommand: AsyncParsableCommand {
 
     @Argument(help: "The finding.")
     var id: Int64
-    @Option(help: "The alias or hash of a key that somebody else made.")
+    @Option(help: "The key's alias or hash.")
     var confirm: String?
     @OptionGroup var options: OperatorOptions
 
