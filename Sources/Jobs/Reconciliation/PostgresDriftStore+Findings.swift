@@ -73,17 +73,21 @@ extension PostgresDriftStore {
     }
 
     /// The next objects with open findings of these kinds that this walk has seen and that nothing was decided about
-    /// since. Without a row here only keys can be set right.
+    /// since. Without a row here only keys can be set right. A repair sets all that differs of an object right, so objects
+    /// of which something is ignored are left out.
     func undecided(
         kinds: [DriftKind], walk: Int64, limit: Int, in transaction: PostgresTransaction
     ) async throws -> [DriftSubject] {
         try await transaction.query(
             """
-            select distinct object_type, object_id, kind from drift_findings
+            select distinct object_type, object_id, kind from drift_findings f
             where reconciliation_id = \(walk) and state = 'open' and kind = any (\(kinds.map(\.rawValue)))
                 and (kind <> 'unknown' or object_type = 'key')
                 and last_seen_at >= (select started_at from reconciliations where id = \(walk))
                 and (decided_at is null or decided_at < (select walked_at from reconciliations where id = \(walk)))
+                and not exists (
+                    select from drift_findings i where i.state = 'ignored' and i.object_type = f.object_type
+                        and i.object_id = f.object_id and i.kind = f.kind)
             order by 1, 2, 3 limit \(limit)
             """
         ).map { row in

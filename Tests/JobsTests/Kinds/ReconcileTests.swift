@@ -140,6 +140,27 @@ struct ReconcileTests {
         }
     }
 
+    @Test("no policy repairs an object of which something is ignored")
+    func ignored() async throws {
+        try await KindBench.run { bench in
+            let scene = try await DriftScene(bench)
+            let hash = scene.keys[1].key.hash
+            bench.litellm.change { $0.keys[hash]?["max_budget"] = 99 }
+            _ = try await bench.reconcile()
+            let budget = try await bench.finding(.key, .differs)
+            try await bench.database.withTransaction { transaction in
+                _ = try await ReconciliationRequests(queue: bench.services.queue).ignore(
+                    budget.id, reason: nil, by: bench.actor, in: transaction)
+            }
+            bench.litellm.change { $0.keys[hash]?["rpm_limit"] = 3 }
+            let output = try await bench.reconcile(dryRun: false, Self.everything)
+            #expect(output.repaired == 0 && output.failed == 0)
+            let (open, ignored) = (try await bench.findings(.open), try await bench.findings(.ignored))
+            #expect(open == ["key differs rpmLimit"] && ignored == ["key differs maxBudget"])
+            #expect(bench.litellm.state.keys[hash]?["max_budget"] == 99)
+        }
+    }
+
     @Test("a finding that no longer holds is closed, and one that was ignored is not acted on")
     func closes() async throws {
         try await KindBench.run { bench in
