@@ -143,6 +143,58 @@ struct DriftDecisionTests {
         }
     }
 
+    @Test("a key that LiteLLM does not refuse holds a comparison up for ten minutes only; its refusal goes on")
+    func irrefusable() async throws {
+        try await KindBench.run { bench in
+            let scene = try await DriftScene(bench)
+            bench.litellm.change { $0.keys[scene.revoked.key.hash]?["blocked"] = false }
+            _ = try await bench.reconcile()
+            let finding = try await bench.finding(.key, .alive)
+            let job = try await bench.database.withTransaction { transaction in
+                try await requests(bench).repair(finding.id, by: bench.actor, in: transaction).job
+            }
+            await #expect(throws: JobSnooze.self) { try await bench.attempt(job.id) }
+            let refusal = try #require(try await bench.jobs(KeyRevoke.self).first)
+            let isChild = try await bench.database.query("select parent_id is not null from jobs where id = \(refusal)")
+                .one(Bool.self)
+            #expect(!isChild)
+            // It waits, and puts no other in.
+            await #expect(throws: JobSnooze.self) { try await bench.attempt(job.id) }
+            try await bench.database.query("update drift_findings set settling_since = now() - interval '11 minutes'")
+            let output = try #require(try await bench.attempt(job.id) as? DriftSettle.Output)
+            #expect(output.outcome == .failed)
+            let (open, live) = (try await bench.findings(.open), try await bench.jobs(KeyRevoke.self))
+            #expect(open == ["key alive"] && live == [refusal])
+            try await bench.succeed(job.id, output)
+            // Later it is refused after all.
+            try await bench.attempt(refusal)
+            try await bench.finish(refusal)
+            _ = try await bench.reconcile()
+            let left = try await bench.findings(.open, .repairing)
+            #expect(left == [] && bench.litellm.state.keys[scene.revoked.key.hash]?["blocked"] == true)
+        }
+    }
+
+    @Test("a job is not waited for without end")
+    func busy() async throws {
+        try await KindBench.run { bench in
+            let scene = try await DriftScene(bench)
+            bench.litellm.change { $0.keys[scene.keys[1].key.hash]?["max_budget"] = 99 }
+            _ = try await bench.reconcile()
+            let finding = try await bench.finding(.key, .differs)
+            _ = try await bench.services.queue.enqueue(KeyUpdate(keyId: scene.keys[1].key.id))
+            let job = try await bench.database.withTransaction { transaction in
+                try await requests(bench).repair(finding.id, by: bench.actor, in: transaction).job
+            }
+            await #expect(throws: JobSnooze.self) { try await bench.attempt(job.id) }
+            try await bench.database.query("update drift_findings set settling_since = now() - interval '11 minutes'")
+            let output = try await bench.attempt(job.id) as? DriftSettle.Output
+            #expect(output?.outcome == .failed)
+            let open = try await bench.findings(.open)
+            #expect(open == ["key differs maxBudget"])
+        }
+    }
+
     @Test("a job whose action does not fit its finding ends for good and changes nothing")
     func impossible() async throws {
         try await KindBench.run { bench in
