@@ -115,8 +115,8 @@ package struct ReconciliationRequests: Sendable {
     ///
     /// - Throws: ``DriftError``.
     package func adopt(
-        _ id: Int64, for userId: UUID, name: String?, subscribe: Bool, by actor: AuditActor,
-        in transaction: PostgresTransaction
+        _ id: Int64, for userId: UUID, name: String?, subscribe: Bool, replaceMetadata: Bool = false,
+        by actor: AuditActor, in transaction: PostgresTransaction
     ) async throws -> (finding: DriftFinding, job: EnqueuedJob) {
         let finding = try await lasting(id, in: transaction)
         try Self.checkAdoptable(finding)
@@ -127,8 +127,9 @@ package struct ReconciliationRequests: Sendable {
         options.requester = actor.requester
         options.resource = JobResource(type: "drift", id: String(finding.id))
         let job = try await enqueueOnce(
-            KeyAdopt(hash: finding.objectId, userId: user.id, name: name, subscribe: subscribe), options,
-            in: transaction)
+            KeyAdopt(
+                hash: finding.objectId, userId: user.id, name: name, subscribe: subscribe,
+                replaceMetadata: replaceMetadata), options, in: transaction)
         try await store.move(subject(finding), to: .repairing, job: job.id, by: actor.name, in: transaction)
         try await write("DRIFT_ADOPT", finding, jobId: job.id, reason: nil, by: actor, in: transaction)
         return (try await stored(finding.id, in: transaction), job)

@@ -22,11 +22,13 @@ struct DriftDecisionTests {
     }
 
     private func adopt(
-        _ finding: DriftFinding, for user: User, subscribe: Bool = false, _ bench: KindBench
+        _ finding: DriftFinding, for user: User, subscribe: Bool = false, replaceMetadata: Bool = false,
+        _ bench: KindBench
     ) async throws -> EnqueuedJob {
         try await bench.database.withTransaction { transaction in
             try await requests(bench).adopt(
-                finding.id, for: user.id, name: "Taken over", subscribe: subscribe, by: bench.actor, in: transaction
+                finding.id, for: user.id, name: "Taken over", subscribe: subscribe, replaceMetadata: replaceMetadata,
+                by: bench.actor, in: transaction
             ).job
         }
     }
@@ -77,6 +79,38 @@ struct DriftDecisionTests {
             #expect(output.keyId != nil)
             let granted = try await bench.keys.granted(["gpt"], to: scene.other.id, in: bench.database)
             #expect(granted == ["gpt"])
+        }
+    }
+
+    @Test("an adopted key keeps its budgets by model, and loses metadata only when that is said")
+    func metadata() async throws {
+        try await KindBench.run { bench in
+            let scene = try await DriftScene(bench)
+            var stranger = DriftScene.key(2, marker: false)
+            stranger["model_max_budget"] = ["gpt": ["budget_limit": 5, "time_period": "1d"]]
+            stranger["metadata"] = ["guardrails": ["pii"], "tags": ["x"], "model_rpm_limit": ["gpt": 4]]
+            let (hash, row) = (DriftScene.hash(2), stranger)
+            bench.litellm.change { $0.keys[hash] = row }
+            _ = try await bench.reconcile()
+            let finding = try await bench.finding(.key, .foreign)
+            let refused = try await adopt(finding, for: scene.user, bench)
+            let error = await #expect(throws: JobFailure.self) { try await bench.attemptFamily(refused.id) }
+            #expect(error?.info.code == "adoption_refused")
+            #expect(error?.info.message.contains("guardrails, tags. ") == true, "\(error?.info.message ?? "")")
+            #expect(bench.litellm.state.keys[hash]?["metadata"] == row["metadata"])
+            try await bench.end(refused.id, as: .failed, code: "adoption_refused")
+
+            let job = try await adopt(finding, for: scene.user, replaceMetadata: true, bench)
+            let output = try #require(try await bench.attemptFamily(job.id) as? KeyAdopt.Output)
+            let id = try #require(output.keyId.flatMap { UUID(uuidString: $0) })
+            let key = try #require(try await bench.keys.find(id, in: bench.database))
+            #expect(key.limits.modelMaxBudget == ["gpt": ["budgetLimit": 5, "timePeriod": "1d"]])
+            #expect(key.limits.modelRpmLimit == ["gpt": 4] && key.sync.isSynced)
+            #expect(bench.litellm.state.keys[hash]?["model_max_budget"] == row["model_max_budget"])
+            let entries = try await PostgresAuditStore().entries(
+                resourceType: "api_key", resourceId: id.text, limit: 10, in: bench.database)
+            let entry = try #require(entries.first { $0.action == "API_KEY_ADOPTED" })
+            #expect(entry.newValues?["replacedMetadata"] == ["guardrails", "tags"])
         }
     }
 
