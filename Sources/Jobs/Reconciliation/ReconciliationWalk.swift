@@ -30,7 +30,10 @@ struct ReconciliationWalk: Sendable {
     /// Strangers, those included that are not written down.
     private(set) var strangerCounts: [DriftObject: [DriftKind: Int]] = [:]
     private(set) var doubts: [String] = []
+    /// Whether objects that seem to differ were left out.
     private(set) var isTruncated = false
+    /// Types of which strangers were left out.
+    private(set) var truncatedStrangers: Set<DriftObject> = []
     private let store = PostgresDriftStore()
 
     init(id: Int64, context: JobContext) {
@@ -59,6 +62,7 @@ struct ReconciliationWalk: Sendable {
         suspects = suspects.filter { $0.key.object != object }
         strangers[object] = nil
         strangerCounts[object] = nil
+        truncatedStrangers.remove(object)
         guard object != .model else { return try await readModels() }
         var (number, seen, first) = (1, 0, Int?.none)
         while number <= Self.maxPages {
@@ -144,7 +148,7 @@ struct ReconciliationWalk: Sendable {
         // Those that bear our mark come first.
         let count = strangers[object]?.count ?? 0
         guard count < Self.strangerLimit || observation.kind == .unknown && count < Self.suspectLimit else {
-            isTruncated = true
+            truncatedStrangers.insert(object)
             return
         }
         strangers[object, default: [:]][id] = observation

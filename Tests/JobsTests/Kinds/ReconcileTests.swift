@@ -140,6 +140,39 @@ struct ReconcileTests {
         }
     }
 
+    @Test("too many strangers keep findings about strangers of that type only from closing")
+    func strangers() async throws {
+        try await KindBench.run { bench in
+            let scene = try await DriftScene(bench)
+            let stranger = DriftScene.hash(1)
+            bench.litellm.change { state in
+                state.keys[stranger] = DriftScene.key(1, marker: false)
+                state.keys[scene.keys[1].key.hash]?["max_budget"] = 99
+                state.users["somebody"] = ["user_id": "somebody", "user_email": "some@body.com"]
+            }
+            _ = try await bench.reconcile()
+            let before = try await bench.findings(.open)
+            #expect(before == ["key differs maxBudget", "key foreign", "user foreign"])
+            bench.litellm.change { state in
+                state.keys[stranger] = nil
+                state.keys[scene.keys[1].key.hash]?["max_budget"] = nil
+                state.users["somebody"] = nil
+                for number in 2...(ReconciliationWalk.strangerLimit + 2) {
+                    state.keys[DriftScene.hash(number)] = DriftScene.key(number, marker: false)
+                }
+            }
+            let output = try await bench.reconcile()
+            #expect(output.counts["key"]?["foreign"] == .int(ReconciliationWalk.strangerLimit + 1))
+            let gone = try await bench.findings(.gone)
+            #expect(gone == ["key differs maxBudget", "user foreign"])
+            // It may be one of those that were left out.
+            let left = try await bench.database.query(
+                "select state from drift_findings where object_id = \(stranger)"
+            ).one(String.self)
+            #expect(left == "open")
+        }
+    }
+
     @Test("no policy repairs an object of which something is ignored")
     func ignored() async throws {
         try await KindBench.run { bench in
