@@ -55,7 +55,11 @@ create table drift_findings (
     decided_at        timestamptz,
     decided_by        text,
     -- The job that sets it right.
-    job_id            bigint
+    job_id            bigint,
+    -- Since when that job is at work; it does not wait for others without end.
+    settling_since    timestamptz,
+    -- The job in the queue security that it waits for, and that goes on by itself.
+    security_job_id   bigint
 );
 create unique index drift_findings_lasting on drift_findings (object_type, object_id, kind, field)
     where state in ('open', 'repairing', 'ignored');

@@ -128,6 +128,10 @@ struct JobHandler: Sendable {
     private static func decode<Kind: JobKind>(_ kind: Kind.Type, from args: Data) throws -> Kind {
         do {
             return try JSON.decoder.decode(kind, from: args)
+        } catch DecodingError.dataCorrupted(let context) {
+            throw JobFailure.permanent(
+                code: "undecodable_parameters",
+                message: "The parameters do not fit kind \(Kind.name) of this version: \(context.debugDescription).")
         } catch {
             throw JobFailure.permanent(
                 code: "undecodable_parameters",

@@ -102,10 +102,12 @@ struct DriftRoutes: RouteGroup {
         let userId = fields.requiredUUID("userId")
         let name = fields.text("name", length: 0...255)
         let subscribe = fields.bool("subscribe") ?? false
+        let replaceMetadata = fields.bool("replaceMetadata") ?? false
         try fields.check()
         return try await changes.perform(call, body: body.bytes, outcome: outcome(id)) { transaction in
             let (finding, job) = try await requests.adopt(
-                id, for: userId, name: name, subscribe: subscribe, by: call.actor, in: transaction)
+                id, for: userId, name: name, subscribe: subscribe, replaceMetadata: replaceMetadata, by: call.actor,
+                in: transaction)
             return try Self.change(finding, job, KeyAdopt.self)
         }
     }

@@ -27,6 +27,8 @@ package struct DriftSettle: JobKind {
     package static let upstream: Upstream? = .litellmAdmin
     /// How long it leaves an object to other jobs.
     private static let pause: Duration = .seconds(2)
+    /// How long it waits for them altogether. What refuses a key goes on by itself.
+    private static let patience: Duration = .seconds(600)
 
     package let subject: DriftSubject
     package let action: ReconcilePolicy.Action
@@ -39,42 +41,59 @@ package struct DriftSettle: JobKind {
     package var orderKey: String? { "drift:\(subject.object.rawValue):\(subject.id)" }
 
     package func run(in context: JobContext) async throws -> Output {
-        if try await context.children() != nil { return try await prove(context) }
-        let families = PostgresFamilyStore()
-        guard try await families.find(parent: context.id, in: context.services.database) == nil else {
-            throw JobWaitForChildren(.someMayFail)
+        guard DriftRepair.isPossible(action, subject.object, subject.kind) else {
+            throw JobFailure.permanent(
+                code: "impossible_repair",
+                message: "Nothing that is \(subject.kind.rawValue) in LiteLLM can be settled by \(action.rawValue).")
         }
-        let (observations, version) = try await look(context)
+        let store = PostgresDriftStore()
+        let stage = try await context.transaction { transaction in
+            try await store.settle(subject, job: context.id, patience: Self.patience, in: transaction)
+        }
+        guard let stage else { return Output(subject: subject, outcome: .gone) }
+        let haveEnded = try await context.children() != nil
+        let family = try await PostgresFamilyStore().find(parent: context.id, in: context.services.database)
+        guard haveEnded || family == nil else { throw JobWaitForChildren(.someMayFail) }
+        let isProof = haveEnded || stage.isRefusing
+        let check = DriftCheck(context)
+        guard !stage.isSecurityJobLive || stage.isOverdue,
+            case .seen(let all, let version) = try await check.look(
+                at: subject.object, subject.id, litellmIds: stage.litellmIds)
+        else { return try await leave(stage, context) }
+        let observations = all.filter { $0.kind == subject.kind }
+        guard !isProof else { return try await prove(observations, context) }
         guard !observations.isEmpty else { return try await conclude(.gone, .gone, context) }
-        let isBegun = try await context.transaction { transaction in
-            guard try await DriftCheck(context).holds(subject.object, subject.id, version: version, in: transaction)
-            else { throw busy }
-            return try await DriftRepair(subject: subject, context: context).begin(observations, in: transaction)
+        let beginning = try await context.transaction { transaction -> DriftRepair.Beginning? in
+            guard try await check.holds(subject.object, subject.id, version: version, in: transaction) else {
+                return nil
+            }
+            let repair = DriftRepair(subject: subject, context: context)
+            let beginning = try await repair.begin(observations, in: transaction)
+            if case .security(let id) = beginning { try await store.noteSecurityJob(id, subject, in: transaction) }
+            return beginning
         }
-        guard isBegun else { return try await conclude(.lost, .open, context) }
-        throw JobWaitForChildren(.someMayFail)
+        switch beginning {
+        case nil: return try await leave(stage, context)
+        case .nothing: return try await conclude(.lost, .open, context)
+        case .children: throw JobWaitForChildren(.someMayFail)
+        case .security: throw busy
+        }
     }
 
     private var busy: JobSnooze {
         JobSnooze(for: Self.pause, reason: "Another job is at work on \(subject.object.rawValue) \(subject.id).")
     }
 
-    /// What differs now in the way that is meant.
-    private func look(_ context: JobContext) async throws -> (observations: [DriftObservation], version: Int64?) {
-        let known = try await context.transaction { transaction in
-            let findings = try await PostgresDriftStore().lasting(subject, in: transaction)
-            try await PostgresDriftStore().move(
-                subject, to: .repairing, job: context.id, by: nil, in: transaction)
-            return Set(findings.compactMap(\.litellmId))
-        }
-        let look = try await DriftCheck(context).look(at: subject.object, subject.id, litellmIds: known)
-        guard case .seen(let all, let version) = look else { throw busy }
-        return (all.filter { $0.kind == subject.kind }, version)
+    /// Comes back later while other jobs are at work, but not without end: a walk waits for this job, and the next
+    /// comparison for the walk.
+    private func leave(_ stage: DriftSettling, _ context: JobContext) async throws -> Output {
+        guard stage.isOverdue else { throw busy }
+        return try await conclude(.failed, .open, context)
     }
 
     /// The jobs' word is not enough: LiteLLM is read again.
-    private func prove(_ context: JobContext) async throws -> Output {
-        guard try await look(context).observations.isEmpty else { return try await conclude(.failed, .open, context) }
+    private func prove(_ observations: [DriftObservation], _ context: JobContext) async throws -> Output {
+        guard observations.isEmpty else { return try await conclude(.failed, .open, context) }
         let isRefused = action == .revoke || (subject.object == .key && subject.kind == .alive)
         return try await isRefused ? conclude(.revoked, .revoked, context) : conclude(.repaired, .repaired, context)
     }

@@ -22,12 +22,15 @@ package struct KeyAdopt: JobKind {
     package let name: String?
     /// Whether the person is subscribed to the models that they lack.
     package let subscribe: Bool
+    /// Whether metadata may go that the key has in LiteLLM; nil for no.
+    package let replaceMetadata: Bool?
 
-    package init(hash: String, userId: UUID, name: String?, subscribe: Bool) {
+    package init(hash: String, userId: UUID, name: String?, subscribe: Bool, replaceMetadata: Bool = false) {
         self.hash = hash
         self.userId = userId
         self.name = name
         self.subscribe = subscribe
+        self.replaceMetadata = replaceMetadata
     }
 
     package var orderKey: String? { "drift:key:\(hash)" }

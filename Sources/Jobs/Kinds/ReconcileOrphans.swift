@@ -66,6 +66,7 @@ package struct ReconcileOrphans: JobKind {
     private func look(_ id: Int64, _ context: JobContext) async throws {
         var walk = ReconciliationWalk(id: id, context: context)
         for part in scope ?? ReconcileScope.allCases { try await walk.read(part.object) }
+        if !(dryRun ?? true), policy?.action(for: .unknown) == .revoke { try await walk.weighUnknownKeys() }
         guard walk.doubts.isEmpty else { return try await doubt(walk, context) }
         var found: [DriftObject: [DriftKind: Int]] = walk.strangerCounts
         var skipped: [DriftObject: Int] = [:]
@@ -118,7 +119,9 @@ package struct ReconcileOrphans: JobKind {
         // What was left out is not known to be gone.
         if !walk.isTruncated {
             for part in scope ?? ReconcileScope.allCases {
-                try await store.close(part.object, kinds: DriftKind.allCases, walk: walk.id, in: transaction)
+                let isCut = walk.truncatedStrangers.contains(part.object)
+                let kinds = DriftKind.allCases.filter { !isCut || ($0 != .unknown && $0 != .foreign) }
+                try await store.close(part.object, kinds: kinds, walk: walk.id, in: transaction)
             }
         }
         try await store.noteWalked(walk.id, isComplete: true, doubts: [], counts: counts, in: transaction)

@@ -1,8 +1,17 @@
 import Foundation
 import Shared
 
-/// Puts in the object's own job that makes LiteLLM as our row wants it: in its order, with its fence.
+/// Puts in the object's own job that makes LiteLLM as our row wants it: in its order, with its fence. Jobs of the queue
+/// security never give up, and go on when nobody waits for them any more: they are no children.
 struct DriftRepair: Sendable {
+    /// What was put in.
+    enum Beginning: Sendable {
+        /// Nothing can be done but what a person does.
+        case nothing
+        case children
+        case security(jobId: Int64)
+    }
+
     let subject: DriftSubject
     let context: JobContext
     private let keys = PostgresAPIKeyStore()
@@ -20,13 +29,14 @@ struct DriftRepair: Sendable {
         }
     }
 
-    /// False when nothing can be done but what a person does. The transaction holds the object's row.
-    func begin(_ observations: [DriftObservation], in transaction: PostgresTransaction) async throws -> Bool {
+    /// The transaction holds the object's row.
+    func begin(_ observations: [DriftObservation], in transaction: PostgresTransaction) async throws -> Beginning {
         switch (subject.object, UUID(uuidString: subject.id)) {
         case (.key, let id?): return try await begin(key: id, observations, in: transaction)
         case (.key, nil):
-            _ = try await add(
-                OrphanRevoke(hash: subject.id), JobResource(type: "litellm_key", id: subject.id), in: transaction)
+            return .security(
+                jobId: try await ensure(
+                    OrphanRevoke(hash: subject.id), JobResource(type: "litellm_key", id: subject.id), in: transaction))
         case (.user, let id?):
             let job = try await add(
                 UserProvision(userId: id), JobResource(type: "user", id: id.text), in: transaction)
@@ -44,19 +54,19 @@ struct DriftRepair: Sendable {
             }
         default: throw JobFailure.rowMissing(subject.object.rawValue)
         }
-        return true
+        return .children
     }
 
     private func begin(
         key id: UUID, _ observations: [DriftObservation], in transaction: PostgresTransaction
-    ) async throws -> Bool {
+    ) async throws -> Beginning {
         let resource = JobResource(type: "api_key", id: id.text)
         guard let key = try await keys.find(id, in: transaction) else { throw JobFailure.rowMissing("API key") }
         switch subject.kind {
         case .missing:
             guard try await keepsSecret(of: key, in: transaction) else {
                 try await keys.markLost(id, error: Self.lost, in: transaction)
-                return false
+                return .nothing
             }
             try await keys.markDrifted(
                 id, by: try await add(KeyCreate(keyId: id), resource, in: transaction),
@@ -66,19 +76,27 @@ struct DriftRepair: Sendable {
                 id, by: try await add(KeyUpdate(keyId: id), resource, in: transaction),
                 in: transaction)
         case .alive:
-            let hashes = observations.compactMap(\.litellmId)
-            for hash in hashes { try await keys.reopen(hash, of: id, in: transaction) }
-            if !key.isActive {
-                _ = try await add(KeyRevoke(keyId: id), resource, in: transaction)
-            } else {
-                for hash in hashes where hash != key.hash {
-                    _ = try await add(KeyRetire(keyId: id, hash: hash), resource, in: transaction)
-                }
-                if hashes.contains(key.hash) { _ = try await add(KeyAccess(keyId: id), resource, in: transaction) }
-            }
+            return .security(jobId: try await refuse(key, observations, in: transaction))
         case .unknown, .foreign: throw JobFailure.rowMissing("difference")
         }
-        return true
+        return .children
+    }
+
+    /// Has LiteLLM refuse secrets of a key that work and must not. Gives the last job.
+    private func refuse(
+        _ key: APIKey, _ observations: [DriftObservation], in transaction: PostgresTransaction
+    ) async throws -> Int64 {
+        let resource = JobResource(type: "api_key", id: key.id.text)
+        let hashes = observations.compactMap(\.litellmId)
+        for hash in hashes { try await keys.reopen(hash, of: key.id, in: transaction) }
+        guard key.isActive else { return try await ensure(KeyRevoke(keyId: key.id), resource, in: transaction) }
+        var last: Int64?
+        for hash in hashes where hash != key.hash {
+            last = try await ensure(KeyRetire(keyId: key.id, hash: hash), resource, in: transaction)
+        }
+        if hashes.contains(key.hash) { last = try await ensure(KeyAccess(keyId: key.id), resource, in: transaction) }
+        guard let last else { throw JobFailure.rowMissing("secret") }
+        return last
     }
 
     private static let lost = SyncError(
@@ -102,6 +120,16 @@ struct DriftRepair: Sendable {
             return true
         }
         return false
+    }
+
+    /// Puts in a job that never gives up, or finds the one that is there.
+    private func ensure<Kind: JobKind>(
+        _ job: Kind, _ resource: JobResource, in transaction: PostgresTransaction
+    ) async throws -> Int64 {
+        var options = JobOptions()
+        options.requester = context.requester
+        options.resource = resource
+        return try await context.services.queue.enqueue(job, options: options, in: transaction).id
     }
 
     private func add<Kind: JobKind>(

@@ -26,7 +26,19 @@ struct KeyAdoption: Sendable {
         guard !key.models.isEmpty else {
             throw Self.refusal("This key may use all models, which no key here may. Name its models in LiteLLM first.")
         }
+        let lost = Self.ownMetadata(key)
+        guard lost.isEmpty || decision.replaceMetadata ?? false else {
+            throw Self.refusal(
+                "LiteLLM's metadata of this key would be replaced, and LiteLLM may go by it: \(lost.joined(separator: ", "))"
+                    + ". Send replaceMetadata: true if that is meant.")
+        }
         return key
+    }
+
+    /// The members of a key's metadata that our mark takes the place of. LiteLLM keeps the limits by model in there.
+    private static func ownMetadata(_ key: LiteLLMKey) -> [String] {
+        let kept: Set<String> = ["model_rpm_limit", "model_tpm_limit"]
+        return (key.metadata?.objectValue ?? [:]).keys.filter { !kept.contains($0) }.sorted()
     }
 
     /// Stores the row of a key that was read, and puts in the job that marks it as ours.
@@ -48,7 +60,7 @@ struct KeyAdoption: Sendable {
             id: id, userId: user.id, teamId: team, name: decision.name ?? found.alias, hash: found.hash,
             prefix: String((found.name ?? "sk-...").prefix(7)),
             alias: found.alias ?? APIKeyAlias.make(name: decision.name, id: id), modelIds: models,
-            limits: Self.limits(found), expiresAt: found.expires, jobId: job.id)
+            limits: try Self.limits(found), expiresAt: found.expires, jobId: job.id)
         _ = try await transaction.query(keys.insertQuery(new))
         try await keys.markAdopted(id, in: transaction)
         try await PostgresAuditStore().appendOutcome(
@@ -57,6 +69,7 @@ struct KeyAdoption: Sendable {
                 newValues: [
                     "userId": .string(user.id.text), "alias": .string(new.alias),
                     "models": .array(models.map(JSONValue.string)),
+                    "replacedMetadata": .array(Self.ownMetadata(found).map(JSONValue.string)),
                 ], jobId: context.id),
             in: transaction)
         return id
@@ -105,7 +118,23 @@ struct KeyAdoption: Sendable {
         }
     }
 
-    private static func limits(_ found: LiteLLMKey) -> APIKeyLimits {
+    /// LiteLLM's budgets by model, in our form.
+    private static func budgets(_ found: LiteLLMKey) throws -> JSONValue? {
+        guard let stored = found.modelMaxBudget?.objectValue, !stored.isEmpty else { return nil }
+        let limits = APIKeyLimits(
+            modelMaxBudget: .object(
+                stored.mapValues { budget in
+                    var members = ["budgetLimit": budget["budget_limit"] ?? .null]
+                    members["timePeriod"] = budget["time_period"]
+                    return .object(members)
+                }))
+        guard limits.litellmModelBudgets != nil else {
+            throw Self.refusal("LiteLLM has budgets by model for this key in a form that is not known here.")
+        }
+        return limits.modelMaxBudget
+    }
+
+    private static func limits(_ found: LiteLLMKey) throws -> APIKeyLimits {
         func counts(_ counts: [String: Int]) -> JSONValue? {
             counts.isEmpty ? nil : .object(counts.mapValues(JSONValue.int))
         }
@@ -114,6 +143,7 @@ struct KeyAdoption: Sendable {
                 maxBudget: found.maxBudget, budgetDuration: found.budgetDuration, tpmLimit: found.tpmLimit,
                 rpmLimit: found.rpmLimit),
             softBudget: found.softBudget, maxParallelRequests: found.maxParallelRequests,
-            modelRpmLimit: counts(found.modelRpmLimit), modelTpmLimit: counts(found.modelTpmLimit))
+            modelMaxBudget: try budgets(found), modelRpmLimit: counts(found.modelRpmLimit),
+            modelTpmLimit: counts(found.modelTpmLimit))
     }
 }

@@ -42,7 +42,11 @@ extension PostgresDriftStore {
                     name = excluded.name, wanted = excluded.wanted, found = excluded.found,
                     last_seen_at = clock_timestamp(),
                     state = case when f.state = 'repairing'
-                        and not exists (select from jobs j where j.id = f.job_id) then 'open' else f.state end
+                        and not exists (select from jobs j where j.id = f.job_id) then 'open' else f.state end,
+                    settling_since = case when exists (select from jobs j where j.id = f.job_id)
+                        then f.settling_since end,
+                    security_job_id = case when exists (select from jobs j where j.id = f.job_id)
+                        then f.security_job_id end
                 """)
         }
     }
@@ -73,17 +77,21 @@ extension PostgresDriftStore {
     }
 
     /// The next objects with open findings of these kinds that this walk has seen and that nothing was decided about
-    /// since. Without a row here only keys can be set right.
+    /// since. Without a row here only keys can be set right. A repair sets all that differs of an object right, so objects
+    /// of which something is ignored are left out.
     func undecided(
         kinds: [DriftKind], walk: Int64, limit: Int, in transaction: PostgresTransaction
     ) async throws -> [DriftSubject] {
         try await transaction.query(
             """
-            select distinct object_type, object_id, kind from drift_findings
+            select distinct object_type, object_id, kind from drift_findings f
             where reconciliation_id = \(walk) and state = 'open' and kind = any (\(kinds.map(\.rawValue)))
                 and (kind <> 'unknown' or object_type = 'key')
                 and last_seen_at >= (select started_at from reconciliations where id = \(walk))
                 and (decided_at is null or decided_at < (select walked_at from reconciliations where id = \(walk)))
+                and not exists (
+                    select from drift_findings i where i.state = 'ignored' and i.object_type = f.object_type
+                        and i.object_id = f.object_id and i.kind = f.kind)
             order by 1, 2, 3 limit \(limit)
             """
         ).map { row in
@@ -104,6 +112,38 @@ extension PostgresDriftStore {
         ).map(DriftFinding.init(row:))
     }
 
+    /// Notes that a job is at work on the lasting findings of one kind about an object. Nil when there are none.
+    ///
+    /// - Parameter patience: how long it may wait for others.
+    func settle(
+        _ subject: DriftSubject, job: Int64, patience: Duration, in transaction: PostgresTransaction
+    ) async throws -> DriftSettling? {
+        let rows = try await transaction.query(
+            """
+            update drift_findings set state = 'repairing', job_id = \(job),
+                settling_since = coalesce(settling_since, clock_timestamp())
+            where object_type = \(subject.object.rawValue) and object_id = \(subject.id)
+                and kind = \(subject.kind.rawValue) and state in ('open', 'repairing', 'ignored')
+            returning litellm_id, security_job_id, exists (select from jobs j where j.id = security_job_id),
+                settling_since < clock_timestamp() - make_interval(secs => \(patience.inSeconds))
+            """
+        ).map { try $0.decode(String?.self, Int64?.self, Bool.self, Bool.self) }
+        guard !rows.isEmpty else { return nil }
+        return DriftSettling(
+            litellmIds: Set(rows.compactMap(\.0)), isRefusing: rows.contains { $0.1 != nil },
+            isSecurityJobLive: rows.contains(where: \.2), isOverdue: rows.contains(where: \.3))
+    }
+
+    /// Notes which job in the queue security is waited for.
+    func noteSecurityJob(_ jobId: Int64, _ subject: DriftSubject, in transaction: PostgresTransaction) async throws {
+        try await transaction.query(
+            """
+            update drift_findings set security_job_id = \(jobId)
+            where object_type = \(subject.object.rawValue) and object_id = \(subject.id)
+                and kind = \(subject.kind.rawValue) and state = 'repairing'
+            """)
+    }
+
     /// Moves the lasting findings of one kind about an object.
     func move(
         _ subject: DriftSubject, to state: DriftState, job: Int64?, by actor: String?,
@@ -112,6 +152,8 @@ extension PostgresDriftStore {
         try await transaction.query(
             """
             update drift_findings set state = \(state.rawValue), job_id = coalesce(\(job)::bigint, job_id),
+                settling_since = case when \(state.rawValue) = 'repairing' then settling_since end,
+                security_job_id = case when \(state.rawValue) = 'repairing' then security_job_id end,
                 decided_by = coalesce(\(actor)::text, decided_by),
                 decided_at = case when \(actor)::text is null then decided_at else clock_timestamp() end
             where object_type = \(subject.object.rawValue) and object_id = \(subject.id)
@@ -155,4 +197,14 @@ extension PostgresDriftStore {
         id, reconciliation_id, object_type, object_id, litellm_id, name, kind, field, wanted, found, state,
         first_seen_at, last_seen_at, decided_at, decided_by, job_id
         """
+}
+
+/// How far the job is that sets findings right.
+struct DriftSettling: Sendable {
+    var litellmIds: Set<String>
+    /// Whether it has put in a job in the queue security, and whether that is still there.
+    var isRefusing: Bool
+    var isSecurityJobLive: Bool
+    /// Whether it has been at work for longer than it may wait for others.
+    var isOverdue: Bool
 }

@@ -36,6 +36,24 @@ package struct ReconcilePolicy: Codable, Sendable, Equatable {
     /// Nothing is named.
     package init() {}
 
+    /// Refuses what cannot be chosen for a kind: parameters reach jobs by schedules too.
+    package init(from decoder: any Decoder) throws {
+        let members = try decoder.container(keyedBy: CodingKeys.self)
+        for (key, kind) in [
+            (CodingKeys.missing, DriftKind.missing), (.unknown, .unknown), (.differs, .differs), (.alive, .alive),
+        ] {
+            guard let action = try members.decodeIfPresent(Action.self, forKey: key) else { continue }
+            let choices = Self.choices(for: kind) ?? []
+            guard choices.contains(action) else {
+                throw DecodingError.dataCorruptedError(
+                    forKey: key, in: members,
+                    debugDescription: "policy.\(kind.rawValue) must be "
+                        + choices.map(\.rawValue).joined(separator: " or "))
+            }
+            set(action, for: kind)
+        }
+    }
+
     /// Names what is done about a kind of finding; nothing happens for one that no policy is about.
     package mutating func set(_ action: Action, for kind: DriftKind) {
         switch kind {

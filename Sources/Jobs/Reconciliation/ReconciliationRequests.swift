@@ -90,7 +90,7 @@ package struct ReconciliationRequests: Sendable {
 
     /// Has a key that has no row here refused by LiteLLM, and deleted later.
     ///
-    /// - Parameter confirm: the alias or hash of a key that does not bear our mark.
+    /// - Parameter confirm: the key's alias or hash.
     /// - Throws: ``DriftError``.
     package func revoke(
         _ id: Int64, confirm: String?, by actor: AuditActor, in transaction: PostgresTransaction
@@ -103,11 +103,10 @@ package struct ReconciliationRequests: Sendable {
         guard finding.kind == .unknown || finding.kind == .foreign else {
             throw DriftError(.impossible, "This key has a row here: revoke key \(finding.objectId) itself, or repair.")
         }
-        if finding.kind == .foreign {
-            guard let confirm, [finding.name, finding.litellmId].compactMap(\.self).contains(confirm) else {
-                throw DriftError(
-                    .unconfirmed, "Somebody else made this key: repeat its alias or its hash.", field: "confirm")
-            }
+        // One that bears our mark may be another installation's.
+        guard let confirm, [finding.name, finding.litellmId].compactMap(\.self).contains(confirm) else {
+            throw DriftError(
+                .unconfirmed, "This key may be somebody else's: repeat its alias or its hash.", field: "confirm")
         }
         return try await settle(finding, .revoke, "DRIFT_REVOKE", by: actor, in: transaction)
     }
@@ -116,8 +115,8 @@ package struct ReconciliationRequests: Sendable {
     ///
     /// - Throws: ``DriftError``.
     package func adopt(
-        _ id: Int64, for userId: UUID, name: String?, subscribe: Bool, by actor: AuditActor,
-        in transaction: PostgresTransaction
+        _ id: Int64, for userId: UUID, name: String?, subscribe: Bool, replaceMetadata: Bool = false,
+        by actor: AuditActor, in transaction: PostgresTransaction
     ) async throws -> (finding: DriftFinding, job: EnqueuedJob) {
         let finding = try await lasting(id, in: transaction)
         try Self.checkAdoptable(finding)
@@ -128,8 +127,9 @@ package struct ReconciliationRequests: Sendable {
         options.requester = actor.requester
         options.resource = JobResource(type: "drift", id: String(finding.id))
         let job = try await enqueueOnce(
-            KeyAdopt(hash: finding.objectId, userId: user.id, name: name, subscribe: subscribe), options,
-            in: transaction)
+            KeyAdopt(
+                hash: finding.objectId, userId: user.id, name: name, subscribe: subscribe,
+                replaceMetadata: replaceMetadata), options, in: transaction)
         try await store.move(subject(finding), to: .repairing, job: job.id, by: actor.name, in: transaction)
         try await write("DRIFT_ADOPT", finding, jobId: job.id, reason: nil, by: actor, in: transaction)
         return (try await stored(finding.id, in: transaction), job)

@@ -7,6 +7,8 @@ struct ReconciliationWalk: Sendable {
     /// Objects that are looked at closely in one walk, and strangers of a type that are written down.
     static let suspectLimit = 10_000
     static let strangerLimit = 1000
+    /// Unknown keys that may be revoked however few keys we know.
+    static let unknownKeyFloor = 20
     private static let pageSize = 100
     private static let maxPages = 20_000
     /// LiteLLM's own user.
@@ -28,7 +30,10 @@ struct ReconciliationWalk: Sendable {
     /// Strangers, those included that are not written down.
     private(set) var strangerCounts: [DriftObject: [DriftKind: Int]] = [:]
     private(set) var doubts: [String] = []
+    /// Whether objects that seem to differ were left out.
     private(set) var isTruncated = false
+    /// Types of which strangers were left out.
+    private(set) var truncatedStrangers: Set<DriftObject> = []
     private let store = PostgresDriftStore()
 
     init(id: Int64, context: JobContext) {
@@ -57,6 +62,7 @@ struct ReconciliationWalk: Sendable {
         suspects = suspects.filter { $0.key.object != object }
         strangers[object] = nil
         strangerCounts[object] = nil
+        truncatedStrangers.remove(object)
         guard object != .model else { return try await readModels() }
         var (number, seen, first) = (1, 0, Int?.none)
         while number <= Self.maxPages {
@@ -117,6 +123,17 @@ struct ReconciliationWalk: Sendable {
         }
     }
 
+    /// More keys that bear our mark without a row here than keys that we know are another installation's, or those of
+    /// a newer database of ours: they are not to be refused by the hundred.
+    mutating func weighUnknownKeys() async throws {
+        let unknown = strangerCounts[.key]?[.unknown] ?? 0
+        let known = try await store.unseen(.key, walk: id, in: context.services.database).synced
+        guard unknown > max(Self.unknownKeyFloor, known) else { return }
+        doubts.append(
+            "LiteLLM has \(unknown) keys that bear our mark without a row here, and we know \(known): as if another "
+                + "installation used it too, or this database were an older one of ours. None of them is revoked.")
+    }
+
     private mutating func suspect(_ object: DriftObject, _ id: String, seen litellmId: String? = nil) {
         let suspect = Suspect(object: object, id: id)
         guard suspects[suspect] != nil || suspects.count < Self.suspectLimit else {
@@ -131,7 +148,7 @@ struct ReconciliationWalk: Sendable {
         // Those that bear our mark come first.
         let count = strangers[object]?.count ?? 0
         guard count < Self.strangerLimit || observation.kind == .unknown && count < Self.suspectLimit else {
-            isTruncated = true
+            truncatedStrangers.insert(object)
             return
         }
         strangers[object, default: [:]][id] = observation

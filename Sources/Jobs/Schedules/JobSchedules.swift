@@ -244,9 +244,10 @@ package struct JobSchedules: Sendable {
         do {
             _ = try handler.keys(draft.args.encodedString())
         } catch {
+            let reason = (error as? JobFailure)?.info.message ?? "\(error)"
             throw .invalid(
                 field: "args", problem: "they do not fit the kind \(draft.kind)",
-                fix: "give every parameter of the kind, in its type")
+                fix: "give every parameter of the kind, in its type (\(reason))")
         }
         return try SchedulePlan(draft)
     }

@@ -59,6 +59,32 @@ struct AdminScheduleRouteTests {
         }
     }
 
+    @Test("what a schedule's jobs do is changed with admin:system only, and to nothing that a policy may not do")
+    func args() async throws {
+        try await APIHarness.run { api in
+            let admin = try await api.addAdmin()
+            try await JobSchedules(queue: api.queue).create(
+                try ScheduleDraft(
+                    name: "reconcile", description: "Compares.", job: ReconcileOrphans(), cron: "0 3 * * *"),
+                by: AuditActor(userId: nil, name: "ann"))
+            let made = try await api.send(
+                .post, "/api/v1/admin/service-tokens", ["name": "cron", "scopes": ["admin:jobs:write"]], as: admin)
+            let bearer: HTTPFields = [.authorization: "Bearer \(try #require(made["token"]?.stringValue))"]
+            let path = "\(Self.path)/reconcile"
+            let args: JSONValue = ["args": ["dryRun": false, "policy": ["unknown": "revoke"]]]
+            let refused = try await api.send(.patch, path, args, headers: bearer)
+            #expect(refused.status == 403 && refused.text.contains("admin:system"), "\(refused.text)")
+            let moved = try await api.send(.patch, path, ["cron": "0 4 * * *"], headers: bearer)
+            #expect(moved.status == 200, "\(moved.text)")
+            let impossible = try await api.send(
+                .patch, path, ["args": ["dryRun": false, "policy": ["unknown": "repair"]]], as: admin)
+            #expect(impossible.status == 400 && impossible.refusedFields == ["args"])
+            #expect(impossible.text.contains("policy.unknown must be report or revoke"), "\(impossible.text)")
+            let taken = try await api.send(.patch, path, args, as: admin)
+            #expect(taken.status == 200 && taken["args", "policy", "unknown"] == "revoke", "\(taken.text)")
+        }
+    }
+
     @Test("triggering puts its job in, once for an Idempotency-Key, and never beside a run that goes on")
     func trigger() async throws {
         try await APIHarness.run { api in

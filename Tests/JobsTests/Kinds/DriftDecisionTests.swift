@@ -22,11 +22,13 @@ struct DriftDecisionTests {
     }
 
     private func adopt(
-        _ finding: DriftFinding, for user: User, subscribe: Bool = false, _ bench: KindBench
+        _ finding: DriftFinding, for user: User, subscribe: Bool = false, replaceMetadata: Bool = false,
+        _ bench: KindBench
     ) async throws -> EnqueuedJob {
         try await bench.database.withTransaction { transaction in
             try await requests(bench).adopt(
-                finding.id, for: user.id, name: "Taken over", subscribe: subscribe, by: bench.actor, in: transaction
+                finding.id, for: user.id, name: "Taken over", subscribe: subscribe, replaceMetadata: replaceMetadata,
+                by: bench.actor, in: transaction
             ).job
         }
     }
@@ -80,6 +82,38 @@ struct DriftDecisionTests {
         }
     }
 
+    @Test("an adopted key keeps its budgets by model, and loses metadata only when that is said")
+    func metadata() async throws {
+        try await KindBench.run { bench in
+            let scene = try await DriftScene(bench)
+            var stranger = DriftScene.key(2, marker: false)
+            stranger["model_max_budget"] = ["gpt": ["budget_limit": 5, "time_period": "1d"]]
+            stranger["metadata"] = ["guardrails": ["pii"], "tags": ["x"], "model_rpm_limit": ["gpt": 4]]
+            let (hash, row) = (DriftScene.hash(2), stranger)
+            bench.litellm.change { $0.keys[hash] = row }
+            _ = try await bench.reconcile()
+            let finding = try await bench.finding(.key, .foreign)
+            let refused = try await adopt(finding, for: scene.user, bench)
+            let error = await #expect(throws: JobFailure.self) { try await bench.attemptFamily(refused.id) }
+            #expect(error?.info.code == "adoption_refused")
+            #expect(error?.info.message.contains("guardrails, tags. ") == true, "\(error?.info.message ?? "")")
+            #expect(bench.litellm.state.keys[hash]?["metadata"] == row["metadata"])
+            try await bench.end(refused.id, as: .failed, code: "adoption_refused")
+
+            let job = try await adopt(finding, for: scene.user, replaceMetadata: true, bench)
+            let output = try #require(try await bench.attemptFamily(job.id) as? KeyAdopt.Output)
+            let id = try #require(output.keyId.flatMap { UUID(uuidString: $0) })
+            let key = try #require(try await bench.keys.find(id, in: bench.database))
+            #expect(key.limits.modelMaxBudget == ["gpt": ["budgetLimit": 5, "timePeriod": "1d"]])
+            #expect(key.limits.modelRpmLimit == ["gpt": 4] && key.sync.isSynced)
+            #expect(bench.litellm.state.keys[hash]?["model_max_budget"] == row["model_max_budget"])
+            let entries = try await PostgresAuditStore().entries(
+                resourceType: "api_key", resourceId: id.text, limit: 10, in: bench.database)
+            let entry = try #require(entries.first { $0.action == "API_KEY_ADOPTED" })
+            #expect(entry.newValues?["replacedMetadata"] == ["guardrails", "tags"])
+        }
+    }
+
     @Test("what cannot be decided so is refused, with what to do instead")
     func refusals() async throws {
         try await KindBench.run { bench in
@@ -115,7 +149,10 @@ struct DriftDecisionTests {
                 let unconfirmed = try await refusal {
                     _ = try await requests.revoke(foreign.id, confirm: "another", by: actor, in: transaction)
                 }
-                #expect(unconfirmed == .unconfirmed)
+                let unnamed = try await refusal {
+                    _ = try await requests.revoke(unknown.id, confirm: nil, by: actor, in: transaction)
+                }
+                #expect(unconfirmed == .unconfirmed && unnamed == .unconfirmed)
                 let unheard = try await refusal { _ = try await requests.repair(1 << 40, by: actor, in: transaction) }
                 #expect(unheard == .notFound)
             }
@@ -137,6 +174,73 @@ struct DriftDecisionTests {
             let output = try await bench.attemptFamily(job.id) as? DriftSettle.Output
             #expect(output?.outcome == .revoked)
             #expect(bench.litellm.state.keys[DriftScene.hash(2)]?["blocked"] == true)
+        }
+    }
+
+    @Test("a key that LiteLLM does not refuse holds a comparison up for ten minutes only; its refusal goes on")
+    func irrefusable() async throws {
+        try await KindBench.run { bench in
+            let scene = try await DriftScene(bench)
+            bench.litellm.change { $0.keys[scene.revoked.key.hash]?["blocked"] = false }
+            _ = try await bench.reconcile()
+            let finding = try await bench.finding(.key, .alive)
+            let job = try await bench.database.withTransaction { transaction in
+                try await requests(bench).repair(finding.id, by: bench.actor, in: transaction).job
+            }
+            await #expect(throws: JobSnooze.self) { try await bench.attempt(job.id) }
+            let refusal = try #require(try await bench.jobs(KeyRevoke.self).first)
+            let isChild = try await bench.database.query("select parent_id is not null from jobs where id = \(refusal)")
+                .one(Bool.self)
+            #expect(!isChild)
+            // It waits, and puts no other in.
+            await #expect(throws: JobSnooze.self) { try await bench.attempt(job.id) }
+            try await bench.database.query("update drift_findings set settling_since = now() - interval '11 minutes'")
+            let output = try #require(try await bench.attempt(job.id) as? DriftSettle.Output)
+            #expect(output.outcome == .failed)
+            let (open, live) = (try await bench.findings(.open), try await bench.jobs(KeyRevoke.self))
+            #expect(open == ["key alive"] && live == [refusal])
+            try await bench.succeed(job.id, output)
+            // Later it is refused after all.
+            try await bench.attempt(refusal)
+            try await bench.finish(refusal)
+            _ = try await bench.reconcile()
+            let left = try await bench.findings(.open, .repairing)
+            #expect(left == [] && bench.litellm.state.keys[scene.revoked.key.hash]?["blocked"] == true)
+        }
+    }
+
+    @Test("a job is not waited for without end")
+    func busy() async throws {
+        try await KindBench.run { bench in
+            let scene = try await DriftScene(bench)
+            bench.litellm.change { $0.keys[scene.keys[1].key.hash]?["max_budget"] = 99 }
+            _ = try await bench.reconcile()
+            let finding = try await bench.finding(.key, .differs)
+            _ = try await bench.services.queue.enqueue(KeyUpdate(keyId: scene.keys[1].key.id))
+            let job = try await bench.database.withTransaction { transaction in
+                try await requests(bench).repair(finding.id, by: bench.actor, in: transaction).job
+            }
+            await #expect(throws: JobSnooze.self) { try await bench.attempt(job.id) }
+            try await bench.database.query("update drift_findings set settling_since = now() - interval '11 minutes'")
+            let output = try await bench.attempt(job.id) as? DriftSettle.Output
+            #expect(output?.outcome == .failed)
+            let open = try await bench.findings(.open)
+            #expect(open == ["key differs maxBudget"])
+        }
+    }
+
+    @Test("a job whose action does not fit its finding ends for good and changes nothing")
+    func impossible() async throws {
+        try await KindBench.run { bench in
+            let scene = try await DriftScene(bench)
+            scene.spoil(bench.litellm)
+            _ = try await bench.reconcile()
+            bench.litellm.change { $0.calls = [] }
+            let subject = DriftSubject(object: .key, id: DriftScene.hash(1), kind: .unknown)
+            let job = try await bench.services.queue.enqueue(DriftSettle(subject: subject, action: .repair))
+            let error = await #expect(throws: JobFailure.self) { try await bench.attempt(job.id) }
+            #expect(error?.info.errorClass == .permanent && error?.info.code == "impossible_repair")
+            #expect(bench.litellm.state.calls == [])
         }
     }
 

@@ -33,7 +33,8 @@ struct RealKillTests {
                 #expect(real.transport.emptyModelLists.isEmpty, "\(scenario): \(place)")
                 try await real.bench.database.query("delete from jobs")
             }
-            #expect(call > scenario.calls || call == scenario.deaths, "\(scenario) makes fewer calls than it is said to")
+            #expect(
+                call > scenario.calls || call == scenario.deaths, "\(scenario) makes fewer calls than it is said to")
         }
     }
 

@@ -75,6 +75,29 @@ struct ReconcileDoubtTests {
         }
     }
 
+    @Test("more unknown keys than we have are not revoked, but reported")
+    func otherInstallation() async throws {
+        try await KindBench.run { bench in
+            _ = try await DriftScene(bench)
+            let strangers = 1...(ReconciliationWalk.unknownKeyFloor + 1)
+            bench.litellm.change { state in
+                for number in strangers { state.keys[DriftScene.hash(number)] = DriftScene.key(number, marker: true) }
+                state.calls = []
+            }
+            let output = try await bench.reconcile(dryRun: false, ReconcileTests.everything)
+            #expect(!output.isComplete && output.revoked == 0)
+            #expect(output.doubts.count == 1 && output.doubts[0].contains("another installation"), "\(output.doubts)")
+            #expect(bench.callsThatChange() == [])
+            // Nothing is to be revoked: they are what was found.
+            let looked = try await bench.reconcile()
+            #expect(looked.isComplete && looked.counts["key"]?["unknown"] == .int(strangers.count))
+            // As many as are believed.
+            bench.litellm.change { $0.keys[DriftScene.hash(1)] = nil }
+            let few = try await bench.reconcile(dryRun: false, ReconcileTests.everything)
+            #expect(few.isComplete && few.revoked == ReconciliationWalk.unknownKeyFloor)
+        }
+    }
+
     @Test("a key made while the list is read is no orphan, and one revoked meanwhile is not missing")
     func races() async throws {
         try await KindBench.run { bench in

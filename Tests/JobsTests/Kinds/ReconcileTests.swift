@@ -140,6 +140,60 @@ struct ReconcileTests {
         }
     }
 
+    @Test("too many strangers keep findings about strangers of that type only from closing")
+    func strangers() async throws {
+        try await KindBench.run { bench in
+            let scene = try await DriftScene(bench)
+            let stranger = DriftScene.hash(1)
+            bench.litellm.change { state in
+                state.keys[stranger] = DriftScene.key(1, marker: false)
+                state.keys[scene.keys[1].key.hash]?["max_budget"] = 99
+                state.users["somebody"] = ["user_id": "somebody", "user_email": "some@body.com"]
+            }
+            _ = try await bench.reconcile()
+            let before = try await bench.findings(.open)
+            #expect(before == ["key differs maxBudget", "key foreign", "user foreign"])
+            bench.litellm.change { state in
+                state.keys[stranger] = nil
+                state.keys[scene.keys[1].key.hash]?["max_budget"] = nil
+                state.users["somebody"] = nil
+                for number in 2...(ReconciliationWalk.strangerLimit + 2) {
+                    state.keys[DriftScene.hash(number)] = DriftScene.key(number, marker: false)
+                }
+            }
+            let output = try await bench.reconcile()
+            #expect(output.counts["key"]?["foreign"] == .int(ReconciliationWalk.strangerLimit + 1))
+            let gone = try await bench.findings(.gone)
+            #expect(gone == ["key differs maxBudget", "user foreign"])
+            // It may be one of those that were left out.
+            let left = try await bench.database.query(
+                "select state from drift_findings where object_id = \(stranger)"
+            ).one(String.self)
+            #expect(left == "open")
+        }
+    }
+
+    @Test("no policy repairs an object of which something is ignored")
+    func ignored() async throws {
+        try await KindBench.run { bench in
+            let scene = try await DriftScene(bench)
+            let hash = scene.keys[1].key.hash
+            bench.litellm.change { $0.keys[hash]?["max_budget"] = 99 }
+            _ = try await bench.reconcile()
+            let budget = try await bench.finding(.key, .differs)
+            try await bench.database.withTransaction { transaction in
+                _ = try await ReconciliationRequests(queue: bench.services.queue).ignore(
+                    budget.id, reason: nil, by: bench.actor, in: transaction)
+            }
+            bench.litellm.change { $0.keys[hash]?["rpm_limit"] = 3 }
+            let output = try await bench.reconcile(dryRun: false, Self.everything)
+            #expect(output.repaired == 0 && output.failed == 0)
+            let (open, ignored) = (try await bench.findings(.open), try await bench.findings(.ignored))
+            #expect(open == ["key differs rpmLimit"] && ignored == ["key differs maxBudget"])
+            #expect(bench.litellm.state.keys[hash]?["max_budget"] == 99)
+        }
+    }
+
     @Test("a finding that no longer holds is closed, and one that was ignored is not acted on")
     func closes() async throws {
         try await KindBench.run { bench in

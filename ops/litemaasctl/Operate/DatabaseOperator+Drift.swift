@@ -29,9 +29,11 @@ extension DatabaseOperator {
                         try await requests.ignore(id, reason: reason, by: actor, in: transaction)
                     case .revoke(let confirm):
                         try await requests.revoke(id, confirm: confirm, by: actor, in: transaction).finding
-                    case .adopt(let userId, let name, let subscribe):
+                    case .adopt(let userId, let name, let subscribe, let replaceMetadata):
                         try await requests.adopt(
-                            id, for: userId, name: name, subscribe: subscribe, by: actor, in: transaction
+                            id, for: userId, name: name, subscribe: subscribe, replaceMetadata: replaceMetadata,
+                            by: actor,
+                            in: transaction
                         ).finding
                     }
                 })

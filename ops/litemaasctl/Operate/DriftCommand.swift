@@ -21,7 +21,7 @@ enum DriftDecision: Sendable {
     case repair
     case ignore(reason: String?)
     case revoke(confirm: String?)
-    case adopt(userId: UUID, name: String?, subscribe: Bool)
+    case adopt(userId: UUID, name: String?, subscribe: Bool, replaceMetadata: Bool)
 }
 
 /// `litemaasctl drift`.
@@ -136,10 +136,13 @@ struct DriftAdoptCommand: AsyncParsableCommand {
     var name: String?
     @Flag(help: "Subscribe the person to the models that they lack.")
     var subscribe = false
+    @Flag(help: "Let metadata go that the key has in LiteLLM.")
+    var replaceMetadata = false
     @OptionGroup var options: OperatorOptions
 
     func run() async throws {
-        try await DriftCommand.decide(id, .adopt(userId: user, name: name, subscribe: subscribe), options)
+        try await DriftCommand.decide(
+            id, .adopt(userId: user, name: name, subscribe: subscribe, replaceMetadata: replaceMetadata), options)
     }
 }
 
@@ -150,7 +153,7 @@ struct DriftRevokeCommand: AsyncParsableCommand {
 
     @Argument(help: "The finding.")
     var id: Int64
-    @Option(help: "The alias or hash of a key that somebody else made.")
+    @Option(help: "The key's alias or hash.")
     var confirm: String?
     @OptionGroup var options: OperatorOptions
 

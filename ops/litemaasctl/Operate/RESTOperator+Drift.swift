@@ -29,9 +29,10 @@ extension RESTOperator {
             return try await send(.post, "/drift/\(id)/ignore", body: Self.body(["reason": reason]))
         case .revoke(let confirm):
             return try await send(.post, "/drift/\(id)/revoke", body: Self.body(["confirm": confirm]))
-        case .adopt(let userId, let name, let subscribe):
+        case .adopt(let userId, let name, let subscribe, let replaceMetadata):
             var body = Self.body(["userId": userId.text, "name": name]).objectValue ?? [:]
             body["subscribe"] = .bool(subscribe)
+            body["replaceMetadata"] = .bool(replaceMetadata)
             return try await send(.post, "/drift/\(id)/adopt", body: .object(body))
         }
     }
