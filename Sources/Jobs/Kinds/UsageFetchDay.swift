@@ -71,7 +71,7 @@ package struct UsageFetchDay: JobKind {
         for start in stride(from: 0, to: uses.count, by: Self.accountsAtOnce) {
             let part = Array(uses[start..<min(start + Self.accountsAtOnce, uses.count)])
             try await context.transaction { transaction in
-                _ = try await accounts.account(part, jobId: context.id, in: transaction)
+                _ = try await accounts.account(date, foundBefore: part, jobId: context.id, in: transaction)
             }
         }
     }
