@@ -217,13 +217,15 @@ struct OperatorCommandTests {
             _ = try await queue(database)
             let range = ["--from", "2026-01-01", "--to", "2026-01-31"]
             let started = try await json(
-                database, "usage", "rebuild", range[0], range[1], range[2], range[3], "--no-wait")
+                database, "usage", "rebuild", range[0], range[1], range[2], range[3], "--force", "--no-wait")
             #expect(started["state"] == nil)
             let rows = try await database.client.query(
                 """
                 select k.name, j.args->>'from', j.args->>'to', a.actor
                 from jobs j join job_kinds k on k.id = j.kind_id join audit_logs a on a.job_id = j.id
                 """)
+            let forced = try await database.client.query("select (args->>'force')::boolean from jobs").one(Bool.self)
+            #expect(forced)
             let (kind, from, to, actor) = try rows[0].decode(String.self, String.self, String.self, String.self)
             #expect(kind == "usage.rebuild" && [from, to] == [range[1], range[3]])
             #expect(actor.hasPrefix("litemaasctl:"))

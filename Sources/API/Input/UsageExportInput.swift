@@ -34,8 +34,9 @@ extension Fields {
         return ids
     }
 
-    /// What an administrator's file of usage is about; check the fields afterwards.
-    mutating func adminExport(longest: Int, today: UTCDay) -> UsageExportRequest {
+    /// What an administrator's file of usage is about, but for the names of keys, which have to be looked up; check the
+    /// fields afterwards.
+    mutating func adminExport(longest: Int, today: UTCDay) -> (request: UsageExportRequest, aliases: [String]) {
         for name in ["startDate", "endDate"] where !has(name) { refuse(name, .required, "is required") }
         let from = day("startDate") ?? today
         let to = day("endDate") ?? today
@@ -56,7 +57,6 @@ extension Fields {
         request.userIds = uuids("userIds", count: 100)
         request.modelIds = strings("modelIds", count: 0...100, length: 1...255) ?? []
         request.providers = strings("providerIds", count: 0...100, length: 1...255) ?? []
-        request.keyAliases = strings("apiKeyIds", count: 0...100, length: 1...255) ?? []
-        return request
+        return (request, strings("apiKeyIds", count: 0...100, length: 1...255) ?? [])
     }
 }

@@ -114,19 +114,21 @@ struct UsageScope: Sendable {
     func own(_ call: AuthenticatedCall, _ query: inout QueryFields) async throws -> (DateRange, UsageFilter) {
         let userId = query.uuid("userId")
         let owner = try call.principal.owner(asked: userId, others: .adminUsage, programs: .usageRead)
-        return try await filter(call, &query, owner: owner)
+        return try await filter(call, &query, owner: owner, isNamed: userId != nil)
     }
 
     /// Everybody's for those who may see it and name nobody.
     func all(_ call: AuthenticatedCall, _ query: inout QueryFields) async throws -> (DateRange, UsageFilter) {
         let userId = query.uuid("userId")
         let owner = call.principal.ownerOrEverybody(asked: userId, others: .adminUsage)
-        return try await filter(call, &query, owner: owner)
+        return try await filter(call, &query, owner: owner, isNamed: userId != nil)
     }
 
     /// A key or a subscription of somebody else does not exist (404). Deleted keys do: they have used something too.
+    ///
+    /// - Parameter isNamed: whether the owner was asked for by id; else a subscription's owner is meant.
     private func filter(
-        _ call: AuthenticatedCall, _ query: inout QueryFields, owner: UUID?
+        _ call: AuthenticatedCall, _ query: inout QueryFields, owner: UUID?, isNamed: Bool
     ) async throws -> (DateRange, UsageFilter) {
         let limits = try await PostgresSettingStore().analytics(in: database)
         let range = try DateRange(&query, today: UTCDay(containing: Date()), longest: limits.maxDays)
@@ -147,7 +149,7 @@ struct UsageScope: Sendable {
             else {
                 throw APIError.notFound("subscription", id: subscriptionId.text)
             }
-            filter.userIds = owner == nil || owner == found.userId ? [found.userId] : []
+            filter.userIds = !isNamed || owner == found.userId ? [found.userId] : []
             filter.modelIds = modelId == nil || modelId == found.modelId ? [found.modelId] : []
         }
         return (range, filter)

@@ -33,7 +33,7 @@ struct UsageExportRoutes: RouteGroup {
         let range = try DateRange(&query, today: UTCDay(containing: Date()), longest: limits.maxDays)
         let format = query.exportFormat(otherwise: .json)
         var wanted = UsageExportRequest(scope: .own, format: format, from: range.start, to: range.end)
-        wanted.apiKeyId = query.uuid("apiKeyId")
+        wanted.apiKeyIds = query.uuid("apiKeyId").map { [$0] }
         let modelId = query.string("modelId")
         let subscriptionId = query.uuid("subscriptionId")
         let userId = query.uuid("userId")
@@ -64,8 +64,14 @@ struct UsageExportRoutes: RouteGroup {
         let body = try await call.call.body()
         var fields = body.fields
         let limits = try await PostgresSettingStore().analytics(in: database)
-        var wanted = fields.adminExport(longest: limits.maxExportDays, today: UTCDay(containing: Date()))
+        let asked = fields.adminExport(longest: limits.maxExportDays, today: UTCDay(containing: Date()))
+        var wanted = asked.request
         try fields.check()
+        if !asked.aliases.isEmpty {
+            // As they are now, and as the analytics do: names that no key of ours had let nothing through.
+            let keys = try await PostgresUsageStore().keys(aliases: asked.aliases, in: database)
+            wanted.apiKeyIds = Array(Set(keys.map(\.apiKeyId)))
+        }
         let currency: Currency? = try await PostgresSettingStore().get(in: database)
         wanted.currency = (currency ?? .usDollar).code
         return try await answer(call, wanted, body: body.bytes, isAsync: isAsync)
@@ -98,11 +104,15 @@ struct UsageExportRoutes: RouteGroup {
         }
     }
 
-    /// Nil when there are too many rows for one answer: they are held in memory, about 200 bytes each.
+    /// Rows that one answer may hold in memory, whatever the setting allows: about 200 bytes each.
+    private static let mostAtOnce = 20_000
+
+    /// Nil when there are too many rows for one answer.
     private func small(_ request: UsageExportRequest) async throws -> [UInt8]? {
         let limits = try await PostgresSettingStore().analytics(in: database)
         let page = try await database.withTransaction(isolation: .repeatableRead, readOnly: true) { transaction in
-            try await store.page(request, after: nil, limit: limits.maxExportRows, in: transaction)
+            try await store.page(
+                request, after: nil, limit: min(limits.maxExportRows, Self.mostAtOnce), in: transaction)
         }
         guard page.next == nil else { return nil }
         var writer = UsageExportWriter(request)

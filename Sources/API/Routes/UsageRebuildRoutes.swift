@@ -26,6 +26,7 @@ struct UsageRebuildRoutes: RouteGroup {
         let today = UTCDay(containing: Date())
         let end = fields.day("endDate") ?? today
         let start = fields.day("startDate") ?? max(end.advanced(by: 1 - Self.usual), DateRange.earliest)
+        let force = fields.bool("force") ?? false
         try fields.check()
         let pending = UsageRebuildView(from: start, to: end, output: nil)
         let outcome = Changes.Outcome(reload: { job in
@@ -35,7 +36,8 @@ struct UsageRebuildRoutes: RouteGroup {
             return UsageRebuildView(from: start, to: end, output: output)
         })
         return try await changes.perform(call, body: body.bytes, outcome: outcome) { transaction in
-            let job = try await collection.rebuild(from: start, to: end, by: call.actor, in: transaction)
+            let job = try await collection.rebuild(
+                from: start, to: end, force: force, by: call.actor, in: transaction)
             return Change(
                 resource: pending,
                 job: JobView(

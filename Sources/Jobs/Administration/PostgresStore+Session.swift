@@ -6,7 +6,9 @@ extension PostgresTransaction {
     func setStatementTimeout(milliseconds: String) async throws {
         try await query("select set_config('statement_timeout', \(milliseconds)::text, true)")
     }
+}
 
+extension PostgresExecutor {
     /// The time on the database's clock.
     func now() async throws -> Date {
         try await query("select clock_timestamp()").first?.decode(Date.self) ?? Date()

@@ -1,8 +1,8 @@
 package import Foundation
 package import Shared
 
-/// Sets what a key has spent back to zero in LiteLLM and reads that back; once more a little later, as LiteLLM's batched
-/// writer may carry the old sum back.
+/// Sets what a key has spent back to zero in LiteLLM and reads that back; once more a little later, as somebody may
+/// write the old sum back.
 package struct KeyResetSpend: JobKind {
     /// What it reports.
     package struct Output: Codable, Sendable, Equatable {
@@ -12,6 +12,8 @@ package struct KeyResetSpend: JobKind {
         package var outcome: String
         /// Dollars, as LiteLLM says now, as an exact decimal text.
         package var currentSpend: String
+        /// Why the second look left what it found.
+        package var note: String?
     }
 
     package static let name = "key.resetSpend"
@@ -21,14 +23,26 @@ package struct KeyResetSpend: JobKind {
     package let keyId: UUID
     /// What had been spent before the reset, as an exact decimal text, for the second look; nil for the reset itself.
     package let spentBefore: String?
+    /// When it was reset, and the job that did; for the second look.
+    package let resetAt: Date?
+    package let resetBy: Int64?
 
-    package init(keyId: UUID, spentBefore: String? = nil) {
+    package init(keyId: UUID, spentBefore: String? = nil, resetAt: Date? = nil, resetBy: Int64? = nil) {
         self.keyId = keyId
         self.spentBefore = spentBefore
+        self.resetAt = resetAt
+        self.resetBy = resetBy
     }
 
     package var orderKey: String? { "key:\(keyId.text)" }
-    package var uniqueKey: String? { "\(Self.name)\(spentBefore == nil ? "" : ".again"):\(keyId.text)" }
+    /// Each reset has a look of its own: it is where an attempt that follows a crash finds what was spent before.
+    package var uniqueKey: String? {
+        spentBefore == nil ? "\(Self.name):\(keyId.text)" : Self.lookKey(keyId, resetBy: resetBy)
+    }
+
+    private static func lookKey(_ id: UUID, resetBy: Int64?) -> String {
+        "\(name).again:\(id.text)\(resetBy.map { ":\($0)" } ?? "")"
+    }
 
     package func run(in context: JobContext) async throws -> Output {
         let keys = PostgresAPIKeyStore()
@@ -45,21 +59,30 @@ package struct KeyResetSpend: JobKind {
         } set: {
             try await context.litellm.resetKeySpend(hash: key.hash, to: $0)
         }
-        let done = try await reset.run(found, spentBefore: spentBefore) { try await arrangeLook(spent: $0, context) }
+        let done: SpendReset<LiteLLMKey>.Done
+        if let spentBefore {
+            let now = try await context.services.database.now()
+            done = try await reset.again(found, SpendLook(spentBefore: spentBefore, resetAt: resetAt, now: now))
+        } else {
+            let noted = try await PostgresSpendLookStore().spentBefore(
+                uniqueKey: Self.lookKey(keyId, resetBy: context.id), in: context.services.database)
+            done = try await reset.run(found, noted: noted) { try await arrangeLook(spent: $0, context) }
+        }
         try await note(done, context)
-        return output(done.outcome, done.object.spend)
+        return output(done.outcome, done.object.spend, note: done.note)
     }
 
-    private func output(_ outcome: String, _ spend: Decimal) -> Output {
-        Output(keyId: keyId.text, outcome: outcome, currentSpend: "\(spend)")
+    private func output(_ outcome: String, _ spend: Decimal, note: String? = nil) -> Output {
+        Output(keyId: keyId.text, outcome: outcome, currentSpend: "\(spend)", note: note)
     }
 
     private func arrangeLook(spent: Decimal, _ context: JobContext) async throws {
         let options = JobOptions.secondSpendLook(
             of: JobResource(type: "api_key", id: keyId.text), requester: context.requester)
         try await context.transaction { transaction in
-            _ = try await context.services.queue.enqueue(
-                KeyResetSpend(keyId: keyId, spentBefore: "\(spent)"), options: options, in: transaction)
+            let look = KeyResetSpend(
+                keyId: keyId, spentBefore: "\(spent)", resetAt: try await transaction.now(), resetBy: context.id)
+            _ = try await context.services.queue.enqueue(look, options: options, in: transaction)
         }
     }
 

@@ -32,13 +32,16 @@ package struct UsageFetchDay: JobKind {
 
     /// The day, in UTC.
     package let date: UTCDay
+    /// Whether less than what a final day has replaces it too.
+    package let force: Bool?
 
-    package init(date: UTCDay) {
+    package init(date: UTCDay, force: Bool = false) {
         self.date = date
+        self.force = force ? true : nil
     }
 
     package var orderKey: String? { "usage:\(date)" }
-    package var uniqueKey: String? { "\(Self.name):\(date)" }
+    package var uniqueKey: String? { "\(Self.name)\(force == true ? ".forced" : ""):\(date)" }
 
     package func run(in context: JobContext) async throws -> Output {
         let usage = PostgresUsageStore()
@@ -54,13 +57,27 @@ package struct UsageFetchDay: JobKind {
             providers: Dictionary(models.map { ($0.id, $0.model.provider) }, uniquingKeysWith: { first, _ in first }),
             fetchedAt: fetchedAt, grace: context.services.settings.usageGrace)
         _ = try await context.transaction { transaction in
-            try await usage.replace(day, jobId: context.id, in: transaction)
+            try await check(day, in: transaction)
+            return try await usage.replace(day, jobId: context.id, in: transaction)
         }
         try await heedQuotas(context)
         return Output(
             date: date, entries: day.entries.count, requests: day.totals.requests,
             totalTokens: day.totals.totalTokens, spend: "\(day.totals.spend)", isComplete: day.isComplete,
             fetchedAt: fetchedAt)
+    }
+
+    /// A final day only shrinks where LiteLLM has lost its figures, as by a purge of them or another database.
+    private func check(_ day: UsageDay, in transaction: PostgresTransaction) async throws {
+        guard force != true else { return }
+        let stored = try await PostgresUsageStore().finalRequests(of: date, in: transaction) ?? 0
+        guard stored > 0, day.totals.requests * 2 < stored else { return }
+        throw JobFailure.permanent(
+            code: "usage_shrunk",
+            message: """
+                LiteLLM tells \(day.totals.requests) requests of \(date), which is final with \(stored); they stay. Where \
+                LiteLLM is right, rebuild the day with force.
+                """)
     }
 
     /// Takes what the day's people have used this month over into their subscriptions. Later than the day itself: an
@@ -71,7 +88,7 @@ package struct UsageFetchDay: JobKind {
         for start in stride(from: 0, to: uses.count, by: Self.accountsAtOnce) {
             let part = Array(uses[start..<min(start + Self.accountsAtOnce, uses.count)])
             try await context.transaction { transaction in
-                _ = try await accounts.account(part, jobId: context.id, in: transaction)
+                _ = try await accounts.account(date, foundBefore: part, jobId: context.id, in: transaction)
             }
         }
     }

@@ -23,13 +23,16 @@ package struct UsageRebuild: JobKind {
     package let from: UTCDay
     /// The last day.
     package let to: UTCDay
+    /// Whether less than what a final day has replaces it too.
+    package let force: Bool?
 
-    package init(from: UTCDay, to: UTCDay) {
+    package init(from: UTCDay, to: UTCDay, force: Bool = false) {
         self.from = from
         self.to = to
+        self.force = force ? true : nil
     }
 
-    package var uniqueKey: String? { "\(Self.name):\(from):\(to)" }
+    package var uniqueKey: String? { "\(Self.name)\(force == true ? ".forced" : ""):\(from):\(to)" }
 
     package func run(in context: JobContext) async throws -> Output {
         guard from <= to, from.advanced(by: Self.longest) > to else {
@@ -39,7 +42,7 @@ package struct UsageRebuild: JobKind {
         let days = UTCDay.range(from: from, to: to)
         guard try await context.children() != nil else {
             // The newest first: they are looked at most.
-            try await context.openOnce { _ in days.reversed() }
+            try await context.openOnce(force: force == true) { _ in days.reversed() }
             throw JobWaitForChildren(.someMayFail)
         }
         let outputs = try await context.childResults(as: UsageFetchDay.Output.self).compactMap(\.output)

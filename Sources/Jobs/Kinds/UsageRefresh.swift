@@ -47,10 +47,12 @@ package struct UsageRefresh: JobKind {
 extension JobContext {
     /// Puts in a child for each day that `days` gives, in one transaction and only once: an attempt that follows a
     /// crash finds other days open.
-    func openOnce(_ days: @Sendable (PostgresTransaction) async throws -> [UTCDay]) async throws {
+    func openOnce(
+        force: Bool = false, _ days: @Sendable (PostgresTransaction) async throws -> [UTCDay]
+    ) async throws {
         try await transaction { transaction in
             guard try await PostgresFamilyStore().find(parent: id, in: transaction) == nil else { return }
-            let jobs = try await days(transaction).map { UsageFetchDay(date: $0) }
+            let jobs = try await days(transaction).map { UsageFetchDay(date: $0, force: force) }
             try await addChildren(
                 jobs, resource: { JobResource(type: "usage_day", id: $0.date.description) }, in: transaction)
         }

@@ -1,8 +1,8 @@
 package import Foundation
 package import Shared
 
-/// Sets what a user has spent back to zero in LiteLLM and reads that back; once more a little later, as LiteLLM's
-/// batched writer may carry the old sum back. The spend of the user's keys and teams stays as it is.
+/// Sets what a user has spent back to zero in LiteLLM and reads that back; once more a little later, as
+/// somebody may write the old sum back. The spend of the user's keys and teams stays as it is.
 package struct UserResetSpend: JobKind {
     /// What it reports.
     package struct Output: Codable, Sendable, Equatable {
@@ -12,6 +12,8 @@ package struct UserResetSpend: JobKind {
         package var outcome: String
         /// Dollars, as LiteLLM says now, as an exact decimal text.
         package var currentSpend: String
+        /// Why the second look left what it found.
+        package var note: String?
     }
 
     package static let name = "user.resetSpend"
@@ -21,14 +23,26 @@ package struct UserResetSpend: JobKind {
     package let userId: UUID
     /// What had been spent before the reset, as an exact decimal text, for the second look; nil for the reset itself.
     package let spentBefore: String?
+    /// When it was reset, and the job that did; for the second look.
+    package let resetAt: Date?
+    package let resetBy: Int64?
 
-    package init(userId: UUID, spentBefore: String? = nil) {
+    package init(userId: UUID, spentBefore: String? = nil, resetAt: Date? = nil, resetBy: Int64? = nil) {
         self.userId = userId
         self.spentBefore = spentBefore
+        self.resetAt = resetAt
+        self.resetBy = resetBy
     }
 
     package var orderKey: String? { "user:\(userId.text)" }
-    package var uniqueKey: String? { "\(Self.name)\(spentBefore == nil ? "" : ".again"):\(userId.text)" }
+    /// Each reset has a look of its own: it is where an attempt that follows a crash finds what was spent before.
+    package var uniqueKey: String? {
+        spentBefore == nil ? "\(Self.name):\(userId.text)" : Self.lookKey(userId, resetBy: resetBy)
+    }
+
+    private static func lookKey(_ id: UUID, resetBy: Int64?) -> String {
+        "\(name).again:\(id.text)\(resetBy.map { ":\($0)" } ?? "")"
+    }
 
     package func run(in context: JobContext) async throws -> Output {
         guard try await PostgresUserStore().find(userId, in: context.services.database) != nil else {
@@ -48,17 +62,27 @@ package struct UserResetSpend: JobKind {
             change.spend = $0
             try await context.litellm.updateUser(id: userId.text, change)
         }
-        let done = try await reset.run(found, spentBefore: spentBefore) { try await arrangeLook(spent: $0, context) }
+        let done: SpendReset<LiteLLMUser>.Done
+        if let spentBefore {
+            let now = try await context.services.database.now()
+            done = try await reset.again(found, SpendLook(spentBefore: spentBefore, resetAt: resetAt, now: now))
+        } else {
+            let noted = try await PostgresSpendLookStore().spentBefore(
+                uniqueKey: Self.lookKey(userId, resetBy: context.id), in: context.services.database)
+            done = try await reset.run(found, noted: noted) { try await arrangeLook(spent: $0, context) }
+        }
         try await note(done, context)
-        return Output(userId: userId.text, outcome: done.outcome, currentSpend: "\(done.object.spend)")
+        return Output(
+            userId: userId.text, outcome: done.outcome, currentSpend: "\(done.object.spend)", note: done.note)
     }
 
     private func arrangeLook(spent: Decimal, _ context: JobContext) async throws {
         let options = JobOptions.secondSpendLook(
             of: JobResource(type: "user", id: userId.text), requester: context.requester)
         try await context.transaction { transaction in
-            _ = try await context.services.queue.enqueue(
-                UserResetSpend(userId: userId, spentBefore: "\(spent)"), options: options, in: transaction)
+            let look = UserResetSpend(
+                userId: userId, spentBefore: "\(spent)", resetAt: try await transaction.now(), resetBy: context.id)
+            _ = try await context.services.queue.enqueue(look, options: options, in: transaction)
         }
     }
 

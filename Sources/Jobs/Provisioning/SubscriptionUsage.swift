@@ -35,9 +35,27 @@ package struct SubscriptionUsage: Sendable {
         _ uses: [SubscriptionUse], by actor: AuditActor = .system, jobId: Int64? = nil,
         in transaction: PostgresTransaction
     ) async throws -> [KeyJob] {
+        try await take(
+            uses, into: try await store.lock(usedBy: uses, in: transaction), by: actor, jobId: jobId, in: transaction)
+    }
+
+    /// Takes over what the people of a day have used, for the subscriptions that `found` names. What they have used is
+    /// read again once they are locked: somebody may have forgiven it since.
+    @discardableResult
+    package func account(
+        _ day: UTCDay, foundBefore found: [SubscriptionUse], jobId: Int64, in transaction: PostgresTransaction
+    ) async throws -> [KeyJob] {
+        let locked = try await store.lock(usedBy: found, in: transaction)
+        let uses = try await store.uses(on: day, of: locked.map(\.id), in: transaction)
+        return try await take(uses, into: locked, by: .system, jobId: jobId, in: transaction)
+    }
+
+    private func take(
+        _ uses: [SubscriptionUse], into olds: [Subscription], by actor: AuditActor, jobId: Int64?,
+        in transaction: PostgresTransaction
+    ) async throws -> [KeyJob] {
         let figures = Dictionary(
             uses.map { (Owner(userId: $0.userId, modelId: $0.modelId), $0) }, uniquingKeysWith: { first, _ in first })
-        let olds = try await store.lock(usedBy: uses, in: transaction)
         let news = olds.map { old in
             var new = old
             guard let use = figures[Owner(userId: old.userId, modelId: old.modelId)] else { return new }

@@ -21,9 +21,10 @@ package struct UsageCollection: Sendable {
 
     /// Stores the job that takes a range of days over anew, with its audit row.
     ///
+    /// - Parameter force: whether less than what a final day has replaces it too.
     /// - Throws: ``AdministrationError`` for a range that cannot be rebuilt.
     package func rebuild(
-        from: UTCDay, to: UTCDay, by actor: AuditActor, in transaction: PostgresTransaction
+        from: UTCDay, to: UTCDay, force: Bool = false, by actor: AuditActor, in transaction: PostgresTransaction
     ) async throws -> EnqueuedJob {
         let today = UTCDay(containing: try await transaction.now())
         guard from <= to else { throw AdministrationError.invalid("startDate", "must not be after endDate") }
@@ -34,11 +35,13 @@ package struct UsageCollection: Sendable {
         var options = JobOptions()
         options.requester = actor.requester
         options.resource = JobResource(type: "usage", id: "\(from)/\(to)")
-        let job = try await queue.enqueue(UsageRebuild(from: from, to: to), options: options, in: transaction)
+        let job = try await queue.enqueue(
+            UsageRebuild(from: from, to: to, force: force), options: options, in: transaction)
         try await PostgresAuditStore().append(
             AuditEntry(
-                actor: actor, action: "USAGE_REBUILD", resourceType: "usage", resourceId: "\(from)/\(to)", jobId: job.id
-            ),
+                actor: actor, action: "USAGE_REBUILD", resourceType: "usage", resourceId: "\(from)/\(to)",
+                jobId: job.id,
+                metadata: ["force": .bool(force)]),
             in: transaction)
         return job
     }

@@ -61,7 +61,7 @@ package struct JobSchedules: Sendable {
         return try await get(draft.name)
     }
 
-    /// Changes a schedule. A new expression or time zone counts from now.
+    /// Changes a schedule. A new expression or time zone counts from now; any other change leaves what is due.
     ///
     /// - Throws: ``JobScheduleError``.
     @discardableResult
@@ -85,7 +85,7 @@ package struct JobSchedules: Sendable {
         draft.catchUp = change.catchUp ?? draft.catchUp
         draft.catchUpLimit = change.catchUpLimit ?? draft.catchUpLimit
         draft.jitterSeconds = change.jitterSeconds ?? draft.jitterSeconds
-        let next = try await upcoming(try check(draft), in: transaction)
+        let next = try await self.next(draft, try check(draft), due, in: transaction)
         try await store.update(draft, next: next, by: actor.name, in: transaction)
         try await note(
             "JOB_SCHEDULE_UPDATE", name, actor, old: try Self.json(old), new: try Self.json(draft), in: transaction)
@@ -160,6 +160,7 @@ package struct JobSchedules: Sendable {
                 let isNew = try await store.insert(draft, next: next, by: nil, in: transaction)
                 let due = try await lock(draft.name, in: transaction)
                 if !isNew, due.schedule.changedBy == nil, due.schedule.draft != draft {
+                    let next = try await self.next(draft, plan, due, in: transaction)
                     try await store.update(draft, next: next, by: nil, in: transaction)
                 } else if isNew, draft.enabled, atOnce.contains(draft.name) {
                     let tick = SchedulePlan.Decision.Tick(tick: due.now, outcome: .triggered, ticks: 1)
@@ -257,6 +258,17 @@ package struct JobSchedules: Sendable {
     ) async throws -> SchedulePlan.Decision {
         let next = plan.next(after: try await store.now(in: executor))
         return SchedulePlan.Decision(nextTick: next, lookAt: next.map(plan.start))
+    }
+
+    /// What comes next after a change: ticks that are due and not decided stay, unless they are others now.
+    private func next(
+        _ draft: ScheduleDraft, _ plan: SchedulePlan, _ due: PostgresScheduleStore.Due,
+        in executor: any PostgresExecutor
+    ) async throws -> SchedulePlan.Decision {
+        let old = due.schedule
+        guard old.nextRunAt != nil, old.cron == draft.cron, old.timeZone == draft.timeZone, old.enabled == draft.enabled
+        else { return try await upcoming(plan, in: executor) }
+        return SchedulePlan.Decision(nextTick: due.nextTick, lookAt: plan.start(of: due.nextTick))
     }
 
     private func lock(

@@ -108,6 +108,12 @@ struct AdminUsageRouteTests {
             #expect(try await scene.requests(["apiKeyIds": [.string(scene.oldAlias)]]) == 6)
             #expect(try await scene.requests(["apiKeyIds": [.string(scene.second.alias)]]) == 5)
             #expect(try await scene.requests(["apiKeyIds": ["nobody's"]]) == 0)
+            // A file is about the same keys.
+            for (alias, requests) in [(scene.oldAlias, 6 as Int?), (scene.second.alias, 5), ("nobody's", nil)] {
+                let file = try await scene.ask(
+                    "/api/v1/admin/usage/export", ["apiKeyIds": [.string(alias)], "format": "json"])
+                #expect(file.status == 200 && file["0", "totalRequests"]?.intValue == requests, "\(alias)")
+            }
             #expect(
                 try await scene.requests(["apiKeyIds": [], "userIds": [], "modelIds": [], "providerIds": []]) == 22)
             let together: [String: JSONValue] = [

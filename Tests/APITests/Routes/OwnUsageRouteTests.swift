@@ -69,6 +69,11 @@ struct OwnUsageRouteTests {
             #expect(try await api.send(.get, one, as: scene.admin)["totals", "requests"] == 6)
             #expect(try await api.send(.get, "\(one)&modelId=claude", as: scene.alice)["totals", "requests"] == 0)
             #expect(try await api.send(.get, one, as: scene.bob).status == 404)
+            // Also where nobody named means the caller.
+            let metrics = "/api/v1/usage/metrics?\(UsageScene.query)&subscriptionId=\(subscription.text)"
+            #expect(try await api.send(.get, metrics, as: scene.admin)["totalRequests"] == 6)
+            let named = "\(metrics)&userId=\(scene.bob.id.text)"
+            #expect(try await api.send(.get, named, as: scene.admin)["totalRequests"] == 0)
         }
     }
 

@@ -134,6 +134,25 @@ struct SubscriptionQuotaTests {
         }
     }
 
+    @Test("use that was forgiven after it was read does not come back")
+    func forgivenMeanwhile() async throws {
+        try await KindBench.run { bench in
+            let (user, subscription, _) = try await setUp(bench)
+            let today = UTCDay(containing: Date())
+            try await use(bench, user, on: today, requests: 60)
+            let found = try await bench.subscriptionStore.uses(on: today, in: bench.database)
+            #expect(found.map(\.requests) == [60])
+            _ = try await bench.database.withTransaction {
+                try await bench.subscriptions.resetQuotas(ofUser: user.id, by: bench.administrator, in: $0)
+            }
+            try await bench.database.withTransaction {
+                _ = try await SubscriptionUsage(queue: bench.services.queue).account(
+                    today, foundBefore: found, jobId: 1, in: $0)
+            }
+            #expect(try await bench.row(subscription).used.requests == 0)
+        }
+    }
+
     @Test("a reset of everybody's use goes on after a crash where it was, and forgives nobody twice")
     func resetAll() async throws {
         try await KindBench.run { bench in

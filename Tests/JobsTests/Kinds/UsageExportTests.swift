@@ -119,7 +119,7 @@ import Testing
         }
     }
 
-    @Test("filters hold for users, models, providers and names of keys")
+    @Test("filters hold for users, models, providers and keys")
     func filters() async throws {
         try await KindBench.run { bench in
             try await addUsage(bench, users: 3)
@@ -133,7 +133,7 @@ import Testing
             #expect(try await rows { _ in } == 4)
             #expect(try await rows { $0.userIds = [user] } == 1)
             #expect(try await rows { $0.modelIds = ["other"] } == 0)
-            #expect(try await rows { $0.keyAliases = ["h1", "foreign"] } == 2)
+            #expect(try await rows { $0.apiKeyIds = [] } == 0)
             #expect(try await rows { $0.providers = ["h3"] } == 1)
             #expect(try await rows { $0.to = $0.from } == 3)
         }

@@ -149,6 +149,36 @@ import Testing
         }
     }
 
+    @Test("a final day shrinks to less than half only where that is forced")
+    func shrunk() async throws {
+        try await KindBench.run { bench in
+            let day = try #require(UTCDay("2026-02-26"))
+            let usage = PostgresUsageStore()
+            func fetch(_ requests: Int, force: Bool = false, isFinal: Bool = true) async throws -> Int? {
+                let old = UsageDay(
+                    day: day, fetchedAt: Date(), isComplete: isFinal, totals: UsageTotals(spend: 9, requests: 7),
+                    entries: [])
+                try await bench.database.query("delete from usage_days")
+                _ = try await bench.database.withTransaction { try await usage.replace(old, jobId: 1, in: $0) }
+                let pages = requests > 0 ? [UsageFetchDayTests.page("a", "gpt", 2, requests, day: day)] : []
+                bench.litellm.change { $0.activity[day.description] = pages }
+                let job = try await bench.services.queue.enqueue(UsageFetchDay(date: day, force: force))
+                do {
+                    try await bench.attempt(job.id)
+                } catch let failure as JobFailure {
+                    #expect(failure.info.code == "usage_shrunk" && failure.info.message.contains("final with 7"))
+                }
+                try await bench.finish(job.id)
+                return try await usage.day(day, in: bench.database)?.totals.requests
+            }
+            #expect(try await fetch(0) == 7)
+            #expect(try await fetch(3) == 7)
+            #expect(try await fetch(4) == 4)
+            #expect(try await fetch(0, force: true) == 0)
+            #expect(try await fetch(3, isFinal: false) == 3)
+        }
+    }
+
     @Test("a range in the wrong order or of more than a year is refused")
     func ranges() async throws {
         try await KindBench.run { bench in

@@ -73,18 +73,35 @@ struct UserSpendTests {
             let first = try await bench.resetSpend(user)
             try await bench.attempt(first)
             try await bench.finish(first)
-            // The old sum came back, and more was spent since.
-            bench.litellm.change { $0.users[id]?["spend"] = 7.5 }
+            // The old sum came back.
+            bench.litellm.change { $0.users[id]?["spend"] = .double(6.0000000001) }
             let look = try await bench.database.query(
                 "select id from jobs where state = 2 and args->>'spentBefore' is not null"
             ).one(Int64.self)
             let output = try #require(try await bench.attempt(look) as? UserResetSpend.Output)
-            #expect(output.outcome == "reset" && output.currentSpend == "1.5")
-            #expect(bench.litellm.state.users[id]?["spend"] == 1.5)
+            #expect(output.outcome == "reset" && output.currentSpend == "0" && output.note == nil)
+            #expect(bench.litellm.state.users[id]?["spend"] == 0)
             let actions = try await PostgresAuditStore().entries(
                 resourceType: "user", resourceId: id, limit: 100, in: bench.database
             ).map(\.action)
             #expect(actions.contains("USER_SPEND_RESET_REQUESTED") && actions.contains("USER_SPEND_RESET"))
+        }
+    }
+
+    @Test("an attempt after a death behind the reset leaves alone what was spent since")
+    func spentBetweenAttempts() async throws {
+        try await KindBench.run { bench in
+            let user = try await bench.addUser(isSynced: true)
+            let id = user.id.text
+            bench.litellm.change { $0.users[id]?["spend"] = 6 }
+            let job = try await bench.resetSpend(user)
+            // It reads, sets, and dies before it reads back.
+            let died = try await bench.dies(job, atCall: 2, afterEffect: true)
+            #expect(died && bench.litellm.state.users[id]?["spend"] == 0)
+            bench.litellm.change { $0.users[id]?["spend"] = 1.5 }
+            let output = try #require(try await bench.attempt(job) as? UserResetSpend.Output)
+            #expect(output.outcome == "reset" && output.currentSpend == "1.5")
+            #expect(bench.litellm.state.users[id]?["spend"] == 1.5)
         }
     }
 
@@ -93,11 +110,16 @@ struct UserSpendTests {
         try await KindBench.run { bench in
             let user = try await bench.addUser(isSynced: true)
             let id = user.id.text
-            bench.litellm.change { $0.users[id]?["spend"] = 2 }
-            let look = try await bench.services.queue.enqueue(UserResetSpend(userId: user.id, spentBefore: "6"))
-            let output = try #require(try await bench.attempt(look.id) as? UserResetSpend.Output)
-            #expect(output.outcome == "kept" && bench.litellm.state.users[id]?["spend"] == 2)
-            try await bench.finish(look.id)
+            // Less, more, and the same so late that it may be spent anew.
+            for (spend, age) in [(2.0, 60.0), (7.5, 60), (6, 301)] {
+                bench.litellm.change { $0.users[id]?["spend"] = .double(spend) }
+                let look = try await bench.services.queue.enqueue(
+                    UserResetSpend(userId: user.id, spentBefore: "6", resetAt: Date() - age))
+                let output = try #require(try await bench.attempt(look.id) as? UserResetSpend.Output)
+                #expect(output.outcome == "kept" && output.note != nil, "\(spend)")
+                #expect(bench.litellm.state.users[id]?["spend"] == .double(spend))
+                try await bench.finish(look.id)
+            }
 
             bench.litellm.change { $0.users[id] = nil }
             let job = try await bench.resetSpend(user)

@@ -159,6 +159,28 @@ struct ScheduleTests {
         }
     }
 
+    @Test("a tick that is due stays due when something else changes")
+    func keepsDueTick() async throws {
+        try await withTestDatabase { database in
+            let harness = try await EngineHarness(database)
+            let schedules = JobSchedules(queue: harness.queue)
+            var draft = try Self.draft(Stage())
+            try await schedules.seed([draft])
+            try await Self.miss(harness, seconds: 60)
+            draft.description = "Another text."
+            try await schedules.seed([draft])
+            #expect(try await harness.count("select count(*) from job_schedules where next_tick < now()") == 1)
+            var change = ScheduleChange()
+            change.description = "A third one."
+            try await schedules.update("nightly", change, by: Self.actor)
+            let due: PostgresQuery = "select count(*) from job_schedules where next_tick < now() and look_at < now()"
+            #expect(try await harness.count(due) == 1)
+            change.cron = "@weekly"
+            try await schedules.update("nightly", change, by: Self.actor)
+            #expect(try await harness.count(due) == 0)
+        }
+    }
+
     @Test("seeds are made once, follow the settings until somebody changes them, and then stay")
     func seeds() async throws {
         try await withTestDatabase { database in

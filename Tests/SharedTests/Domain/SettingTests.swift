@@ -122,6 +122,15 @@ import Testing
             ])
         #expect(APIKeyDefaults().contradictions == [])
     }
+
+    @Test func pageSizesThatExcludeEachOtherAreNamed() {
+        var limits = AnalyticsLimits()
+        #expect(limits.contradictions == [])
+        limits.pageSizes.smallest = 60
+        limits.pageSizes.usual = 60
+        limits.pageSizes.largest = 50
+        #expect(limits.contradictions.map(\.field) == ["pagination.minPageSize"])
+    }
 }
 
 @Suite(.needsDatabase) struct SettingStoreTests {

@@ -165,9 +165,11 @@ struct DatabaseOperator: Operator {
 
     // MARK: Usage
 
-    func rebuildUsage(from: UTCDay, to: UTCDay) async throws -> JobNumber {
+    func rebuildUsage(from: UTCDay, to: UTCDay, force: Bool) async throws -> JobNumber {
         let usage = UsageCollection(queue: administration.queue)
         return JobNumber(
-            try await administration.perform { try await usage.rebuild(from: from, to: to, by: actor, in: $0) }.id)
+            try await administration.perform {
+                try await usage.rebuild(from: from, to: to, force: force, by: actor, in: $0)
+            }.id)
     }
 }

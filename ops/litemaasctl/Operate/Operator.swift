@@ -46,7 +46,7 @@ protocol Operator: Sendable {
     /// Changes limits of many active users; no job where there are none.
     func setLimits(_ change: UserLimitsOrder) async throws -> JobNumber?
     /// Starts taking days of usage over anew as a job.
-    func rebuildUsage(from: UTCDay, to: UTCDay) async throws -> JobNumber
+    func rebuildUsage(from: UTCDay, to: UTCDay, force: Bool) async throws -> JobNumber
     /// Starts a comparison with LiteLLM as a job.
     func reconcile(scope: [ReconcileScope]?, dryRun: Bool, policy: ReconcilePolicy) async throws -> JobNumber
     func findings(_ filter: DriftFilter) async throws -> DriftPage

@@ -171,10 +171,12 @@ struct RESTOperator: Operator {
 
     // MARK: Usage
 
-    func rebuildUsage(from: UTCDay, to: UTCDay) async throws -> JobNumber {
+    func rebuildUsage(from: UTCDay, to: UTCDay, force: Bool) async throws -> JobNumber {
         let answer: Started = try await send(
             .post, "/usage/rebuild-cache",
-            body: ["startDate": .string(from.description), "endDate": .string(to.description)])
+            body: [
+                "startDate": .string(from.description), "endDate": .string(to.description), "force": .bool(force),
+            ])
         return answer.job.id
     }
 

@@ -30,6 +30,8 @@ struct UsageRebuildCommand: AsyncParsableCommand {
     var from: UTCDay
     @Option(help: "The last day; at most 366 days in all.")
     var to: UTCDay
+    @Flag(help: "Replace also final days of which LiteLLM tells less than half of the requests that are stored.")
+    var force = false
     @Flag(inversion: .prefixedNo, help: "Follow the work to its end.")
     var wait = true
     @OptionGroup var options: OperatorOptions
@@ -42,7 +44,7 @@ struct UsageRebuildCommand: AsyncParsableCommand {
 
     func run() async throws {
         let outcome = try await options.act { way in
-            var outcome = Outcome(jobId: try await way.rebuildUsage(from: from, to: to))
+            var outcome = Outcome(jobId: try await way.rebuildUsage(from: from, to: to, force: force))
             guard wait else { return outcome }
             let job = try await JobsBulkCommand.follow(outcome.jobId, way, isQuiet: options.output.json)
             outcome.state = job.state

@@ -35,6 +35,11 @@ package struct AnalyticsLimits: StoredSetting {
     /// What does not go together: the fields by their names in the API.
     package var contradictions: [SettingViolation] {
         var found: [SettingViolation] = []
+        if pageSizes.smallest > pageSizes.largest {
+            found.append(
+                SettingViolation(
+                    field: "pagination.minPageSize", message: "must not be greater than maxPageSize"))
+        }
         if !(pageSizes.smallest...max(pageSizes.smallest, pageSizes.largest)).contains(pageSizes.usual) {
             found.append(
                 SettingViolation(

@@ -183,8 +183,13 @@ extension PostgresSubscriptionStore {
 
     /// What the people and models of a day have used in the present period, by the daily figures: from the first of the
     /// month, UTC, or from the day after an administrator forgave what was used.
-    package func uses(on day: UTCDay, in executor: any PostgresExecutor) async throws -> [SubscriptionUse] {
-        try await executor.query(
+    ///
+    /// - Parameter ids: only of these subscriptions; nil for all.
+    package func uses(
+        on day: UTCDay, of ids: [UUID]? = nil, in executor: any PostgresExecutor
+    ) async throws -> [SubscriptionUse] {
+        let chosen: PostgresFragment = ids.map { "s.id = any (\($0))" } ?? "true"
+        return try await executor.query(
             """
             select s.user_id, s.model_id, coalesce(sum(d.successful_requests), 0)::bigint as requests,
                 coalesce(sum(d.total_tokens), 0)::bigint as tokens
@@ -194,6 +199,7 @@ extension PostgresSubscriptionStore {
             ) u
             join subscriptions s on s.user_id = u.user_id and s.model_id = u.model_id
                 and s.status in ('pending', 'active', 'suspended') and s.reset_at > now()
+                and \(chosen)
             left join lateral (
                 select max((h.changed_at at time zone 'UTC')::date) as day from subscription_status_history h
                 where h.subscription_id = s.id and h.old_status = h.new_status

@@ -96,8 +96,7 @@ package struct PostgresUsageExportStore: Sendable {
         if !request.userIds.isEmpty { parts.append("user_id = any (\(request.userIds))") }
         if !request.modelIds.isEmpty { parts.append("model_id = any (\(request.modelIds))") }
         if !request.providers.isEmpty { parts.append("provider = any (\(request.providers))") }
-        if !request.keyAliases.isEmpty { parts.append("key_alias = any (\(request.keyAliases))") }
-        if let id = request.apiKeyId { parts.append("api_key_id = \(id)") }
+        if let ids = request.apiKeyIds { parts.append("api_key_id = any (\(ids))") }
         return .joined(parts, separator: " and ")
     }
 

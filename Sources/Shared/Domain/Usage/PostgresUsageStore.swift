@@ -129,6 +129,13 @@ package struct PostgresUsageStore: Sendable {
         return (try UsageTotals(row: results[0][0]), try results[1].one(Date?.self))
     }
 
+    /// The requests of a day that is final, locked against whoever else replaces it; nil when it is not.
+    package func finalRequests(of day: UTCDay, in transaction: PostgresTransaction) async throws -> Int? {
+        try await transaction.query(
+            "select requests from usage_days where day = \(day.description)::date and is_complete for update"
+        ).first?.decode(Int.self)
+    }
+
     /// What is stored of a day as a whole; nil when it was never asked for.
     package func day(_ day: UTCDay, in executor: any PostgresExecutor) async throws -> UsageDay? {
         let results = try await executor.pipeline([

@@ -34,10 +34,8 @@ package struct UsageExportRequest: Codable, Sendable, Equatable {
     package var userIds: [UUID] = []
     package var modelIds: [String] = []
     package var providers: [String] = []
-    /// LiteLLM's names of keys.
-    package var keyAliases: [String] = []
-    /// Only this key of ours.
-    package var apiKeyId: UUID?
+    /// Only these keys of ours, with every secret they ever had; nil for all, and none when there is none.
+    package var apiKeyIds: [UUID]?
     /// The code of the currency that the column of money names.
     package var currency = Currency.usDollar.code
 
