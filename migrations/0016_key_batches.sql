@@ -28,8 +28,6 @@ create table key_batches (
     total          integer not null,
     -- The job that makes the keys.
     job_id         bigint,
-    -- Until then the secrets are kept, sealed, for whoever asked.
-    results_until  timestamptz,
     cancelled_at   timestamptz,
     created_at     timestamptz not null default now()
 );

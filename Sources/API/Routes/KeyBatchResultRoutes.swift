@@ -41,7 +41,12 @@ struct KeyBatchResultRoutes: RouteGroup {
 
     /// Whether secrets are shown, and if not, why.
     private enum Secrets: String {
+        /// Of every key that works.
         case included
+        /// Of some of them.
+        case partial
+        /// No key works.
+        case none
         /// Somebody else asked for the batch.
         case withheld
         /// They are no longer kept, or never were.
@@ -50,6 +55,8 @@ struct KeyBatchResultRoutes: RouteGroup {
         var notice: String? {
             switch self {
             case .included: nil
+            case .partial: "Keys without `key` were rotated since, or are no longer kept. Rotate those that were lost."
+            case .none: "No key of the batch works at this moment."
             case .withheld: "The keys are shown only to whoever asked for the batch."
             case .gone: "The keys are no longer kept. Rotate those that were lost."
             }
@@ -63,13 +70,13 @@ struct KeyBatchResultRoutes: RouteGroup {
         if formats.count > 1 { query.refuse("format", .choice, "must be json, jsonl or csv") }
         try query.check()
         let format = formats.first ?? .json
-        let secrets = shown(batch, to: call.principal)
+        let secrets = try await shown(batch, to: call.principal)
         try await audit.append(
             AuditEntry(
                 actor: call.actor, action: "API_KEYS_BULK_RESULTS", resourceType: "key_batch",
                 resourceId: batch.id.text,
                 metadata: [
-                    "format": .string(format.rawValue), "keysShown": .bool(secrets == .included),
+                    "format": .string(format.rawValue), "keysShown": .bool(secrets == .included || secrets == .partial),
                     "total": .int(batch.total),
                 ]),
             in: database)
@@ -95,16 +102,19 @@ struct KeyBatchResultRoutes: RouteGroup {
             })
     }
 
-    private func shown(_ batch: KeyBatch, to principal: Principal) -> Secrets {
+    private func shown(_ batch: KeyBatch, to principal: Principal) async throws -> Secrets {
         guard principal.id == batch.requester else { return .withheld }
-        return batch.resultsUntil.map { $0 > Date() } == true ? .included : .gone
+        let (working, kept) = try await store.keptSecrets(of: batch.id, in: database)
+        guard working > 0 else { return .none }
+        if kept == 0 { return .gone }
+        return kept < working ? .partial : .included
     }
 
     private func views(of items: [KeyBatchItem], _ shown: Secrets) async throws -> [KeyBatchItemView] {
         let purpose = PostgresSealedSecretStore.Purpose.apiKeyBatch
         let working = items.filter { $0.status == .ready }.compactMap(\.key?.hash)
         let sealed =
-            shown == .included && !working.isEmpty
+            shown != .withheld && !working.isEmpty
             ? try await secrets.get(purpose, rowIds: working, in: database) : [:]
         return try items.map { item in
             var view = KeyBatchItemView(item: item, isResult: true)

@@ -141,7 +141,7 @@ extension JobContext {
     }
 
     /// Puts one more child in, for intents that make jobs of their own: see
-    /// ``KeyProvisioning/inFamily(of:keptUntil:)``.
+    /// ``KeyProvisioning/inFamily(of:)``.
     func addChild<Kind: JobKind>(
         _ job: Kind, options: JobOptions, in transaction: PostgresTransaction
     ) async throws -> EnqueuedJob {

@@ -76,9 +76,7 @@ package struct KeysBulk: JobKind {
             }
             let items = try await store.due(of: batchId, limit: size, in: transaction)
             guard let last = items.last else { return nil }
-            let kept = try await store.keepResults(
-                of: batchId, for: context.services.settings.bulkResultsWindow, in: transaction)
-            let maker = KeyBatchMaker(batch: batch, context: context, keptUntil: kept)
+            let maker = KeyBatchMaker(batch: batch, context: context)
             for item in items { try await maker.make(item, in: transaction) }
             return (batch, last.ordinal)
         }
@@ -117,13 +115,17 @@ package struct KeysBulk: JobKind {
 private struct KeyBatchMaker: Sendable {
     let batch: KeyBatch
     let context: JobContext
-    let keptUntil: Date?
     private let store = PostgresKeyBatchStore()
+    private let provisioning: KeyProvisioning
 
-    init(batch: KeyBatch, context: JobContext, keptUntil: Date?) {
+    init(batch: KeyBatch, context: JobContext) {
         self.batch = batch
         self.context = context
-        self.keptUntil = keptUntil
+        var provisioning = KeyProvisioning(
+            queue: context.services.queue, sealer: context.services.sealer, settings: context.services.settings
+        ).inFamily(of: context)
+        provisioning.keepsForBatch = true
+        self.provisioning = provisioning
     }
 
     private var actor: AuditActor {
@@ -132,12 +134,6 @@ private struct KeyBatchMaker: Sendable {
         actor.name = batch.requesterName
         actor.serviceId = batch.requestedBy == nil ? batch.requester : nil
         return actor
-    }
-
-    private var provisioning: KeyProvisioning {
-        KeyProvisioning(
-            queue: context.services.queue, sealer: context.services.sealer, settings: context.services.settings
-        ).inFamily(of: context, keptUntil: keptUntil)
     }
 
     /// Makes a key and notes it; one that LiteLLM never had is brought on its way again.
@@ -182,12 +178,12 @@ private struct KeyBatchMaker: Sendable {
     private func repeatCreation(of keyId: UUID, in transaction: PostgresTransaction) async throws {
         let keys = PostgresAPIKeyStore()
         guard let key = try await keys.lock(keyId, in: transaction), key.isActive, key.neverCreated else { return }
-        let secrets = PostgresSealedSecretStore()
-        guard try await secrets.get(.apiKeyCreate, rowId: keyId.text, in: transaction) != nil else {
+        guard let secret = try await firstSecret(of: keyId, in: transaction) else {
             // Nobody can create it with a secret that is gone.
             _ = try await provisioning.rotate(keyId, by: actor, in: transaction)
             return
         }
+        try await provisioning.keepForBatch(secret, in: transaction)
         var options = provisioning.options(keyId, actor)
         if let job = try await UserProvisioning(queue: context.services.queue).ensure(
             key.userId, requester: options.requester, in: transaction)
@@ -196,6 +192,22 @@ private struct KeyBatchMaker: Sendable {
         }
         let job = try await provisioning.enqueue(KeyCreate(keyId: keyId), options: options, in: transaction)
         try await keys.expectSync(keyId, by: job.id, in: transaction)
+    }
+
+    /// The secret that LiteLLM never had; nil when it is not kept, or cannot be opened any more.
+    private func firstSecret(of keyId: UUID, in transaction: PostgresTransaction) async throws -> APIKeySecret? {
+        let purpose = PostgresSealedSecretStore.Purpose.apiKeyCreate
+        let sealed = try await PostgresSealedSecretStore().get(purpose, rowId: keyId.text, in: transaction)
+        guard let sealed else { return nil }
+        do throws(SealerError) {
+            return APIKeySecret(
+                try context.services.sealer.open(sealed, purpose: purpose.rawValue, rowId: keyId.text))
+        } catch {
+            context.logger.warning(
+                "the secret of a key cannot be opened; it gets another one",
+                metadata: ["key_id": "\(keyId.text)", "error": "\(error.message)"])
+            return nil
+        }
     }
 }
 

@@ -204,7 +204,7 @@ struct KeyCreation: Sendable {
     /// Notes that LiteLLM has the key; its secret is kept a little longer for a repeated answer. False when a secret
     /// that was to be rotated in is not wanted any more.
     private func finish(_ warnings: [APIKeyWarning], isHeld: Bool) async throws -> Bool {
-        let retention = context.services.settings.secretRetention
+        let settings = context.services.settings
         return try await context.transaction { transaction in
             _ = try await keys.lock(key.id, in: transaction)
             if let rotation {
@@ -212,7 +212,10 @@ struct KeyCreation: Sendable {
             }
             try await keys.markSynced(
                 key.id, version: key.sync.versionWanted, warnings: warnings, jobId: context.id, in: transaction)
-            try await secrets.deleteLater(purpose, rowId: secretRow, after: retention, in: transaction)
+            try await secrets.deleteLater(purpose, rowId: secretRow, after: settings.secretRetention, in: transaction)
+            // Of a batch: whoever asked has the whole window from now on.
+            try await secrets.deleteLater(
+                .apiKeyBatch, rowId: key.hash, after: settings.bulkResultsWindow, in: transaction)
             try await audit.appendOutcome(
                 AuditEntry(
                     actor: context.auditActor, action: rotation == nil ? "API_KEY_PROVISIONED" : "API_KEY_ROTATED",

@@ -138,7 +138,7 @@ extension KeyProvisioning {
         let purpose = PostgresSealedSecretStore.Purpose.apiKeyRotate
         let sealed = try sealer.seal(minted.secret, purpose: purpose.rawValue, rowId: minted.hash)
         try await secrets.put(sealed, for: purpose, rowId: minted.hash, in: transaction)
-        try await keepForReveal(minted, in: transaction)
+        try await keepForLater(minted, in: transaction)
         let kind = KeyRotate(keyId: id, hash: minted.hash, graceSeconds: Int(grace.inSeconds))
         let job = try await enqueue(kind, options: options(id, actor), in: transaction)
         try await audit.append(
@@ -151,9 +151,18 @@ extension KeyProvisioning {
     }
 
     /// Keeps a secret to be shown again, where the operator allows that.
-    func keepForReveal(_ minted: APIKeySecret, in transaction: PostgresTransaction) async throws {
+    func keepForLater(_ minted: APIKeySecret, in transaction: PostgresTransaction) async throws {
         if settings.keepsSecretsForReveal { try await keep(minted, for: .apiKeyReveal, in: transaction) }
-        if let keptUntil { try await keep(minted, for: .apiKeyBatch, until: keptUntil, in: transaction) }
+        try await keepForBatch(minted, in: transaction)
+    }
+
+    /// Keeps a secret for whoever asked for the batch. The window begins once LiteLLM was seen to have the key; should
+    /// that not happen within a week, nothing is kept.
+    func keepForBatch(_ minted: APIKeySecret, in transaction: PostgresTransaction) async throws {
+        guard keepsForBatch, settings.bulkResultsWindow > .zero else { return }
+        let bound = settings.bulkResultsWindow + .seconds(7 * 86_400)
+        try await keep(
+            minted, for: .apiKeyBatch, until: now().addingTimeInterval(bound.inSeconds), in: transaction)
     }
 
     private func keep(

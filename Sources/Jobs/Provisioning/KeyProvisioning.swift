@@ -66,8 +66,8 @@ package struct KeyProvisioning: Sendable {
     let audit = PostgresAuditStore()
     /// The job whose children its jobs are; nil for jobs that stand alone.
     private var parent: JobContext?
-    /// Until when the secrets of new keys are kept for whoever asked for many of them.
-    var keptUntil: Date?
+    /// Whether the secrets of new keys are kept for whoever asked for many of them, where the operator allows that.
+    var keepsForBatch = false
 
     /// Uses what the process was started with; `now` is a parameter for tests.
     package init(
@@ -83,12 +83,9 @@ package struct KeyProvisioning: Sendable {
     }
 
     /// The same, with the jobs of keys as children of one that acts on many of them.
-    ///
-    /// - Parameter keptUntil: how long the secrets of new keys can be read by whoever asked for them.
-    func inFamily(of parent: JobContext, keptUntil: Date? = nil) -> KeyProvisioning {
+    func inFamily(of parent: JobContext) -> KeyProvisioning {
         var provisioning = self
         provisioning.parent = parent
-        provisioning.keptUntil = keptUntil
         return provisioning
     }
 
@@ -147,7 +144,7 @@ package struct KeyProvisioning: Sendable {
         new.labels = request.labels
         let sealed = try sealer.seal(
             minted.secret, purpose: PostgresSealedSecretStore.Purpose.apiKeyCreate.rawValue, rowId: id.text)
-        try await keepForReveal(minted, in: transaction)
+        try await keepForLater(minted, in: transaction)
         let stored = try await transaction.pipeline([
             keys.insertQuery(new), secrets.putQuery(sealed, for: .apiKeyCreate, rowId: id.text),
             audit.appendQuery(

@@ -80,7 +80,8 @@ extension SettingsList {
     static let bulkResultsWindow = Setting(
         "BULK_RESULTS_WINDOW_MINUTES", .duration(.minutes, 0...10_080), default: .seconds(24 * 3600), .keys,
         usedBy: [.worker],
-        "How long whoever asked for many keys at once can read their secrets (sealed meanwhile); 0 for never.")
+        "How long whoever asked for many keys at once can read their secrets (sealed meanwhile), counted from when "
+            + "LiteLLM was seen to have the key; 0 for never.")
 
     static let keys = [
         secretsKeys.definition, secretRetention.definition, keyDeleteGrace.definition,

@@ -103,6 +103,8 @@ struct KeysBulkTests {
             let child = try #require(try await bench.jobs(KeyCreate.self).first)
             try await bench.end(child, as: .failed)
             _ = try await bench.endFamily(jobId, as: KeysBulk.Output.self)
+            // As long after it as nothing is kept for the batch.
+            try await bench.database.query("delete from sealed_secrets where purpose = 'api_key.batch'")
             let before = try await bench.items(batch)
             #expect(before.map(\.status) == [.failed, .ready] && before[0].error?.code == "tired")
             let again = try await bench.database.withTransaction {
@@ -113,6 +115,28 @@ struct KeysBulkTests {
             let after = try await bench.items(batch)
             #expect(after[0].keyId == before[0].keyId && after[0].key?.hash == before[0].key?.hash)
             #expect(bench.litellm.state.keys.count == 2)
+            #expect(try await bench.batchStore.keptSecrets(of: batch.id, in: bench.database) == (2, 1))
+        }
+    }
+
+    @Test("the window of the secrets begins once LiteLLM was seen to have the key")
+    func window() async throws {
+        try await KindBench.run { bench in
+            let people = try await bench.addPeople(1)
+            let (batch, jobId) = try await bench.addBatch(bench.batchRequest(people))
+            try await bench.begin(jobId)
+            let left: PostgresQuery = """
+                select round(extract(epoch from delete_after - now()) / 3600)::int from sealed_secrets
+                where purpose = 'api_key.batch'
+                """
+
+            #expect(try await bench.database.query(left).one(Int.self) == 192)
+            #expect(try await bench.batchStore.find(batch.id, in: bench.database)?.resultsUntil == nil)
+            #expect(try await bench.batchStore.keptSecrets(of: batch.id, in: bench.database) == (0, 0))
+            _ = try await bench.endFamily(jobId, as: KeysBulk.Output.self)
+            #expect(try await bench.database.query(left).one(Int.self) == 24)
+            #expect(try await bench.batchStore.find(batch.id, in: bench.database)?.resultsUntil != nil)
+            #expect(try await bench.batchStore.keptSecrets(of: batch.id, in: bench.database) == (1, 1))
         }
     }
 

@@ -112,7 +112,7 @@ package struct KeyBatch: Sendable, Equatable {
     package var total: Int
     /// The job that makes them.
     package var jobId: Int64?
-    /// Until then the secrets are kept for whoever asked; nil before any was, or where none ever is.
+    /// Until then secrets of keys that LiteLLM has are kept for whoever asked; nil where none is.
     package var resultsUntil: Date?
     /// When somebody stopped it.
     package var cancelledAt: Date?

@@ -35,19 +35,6 @@ extension PostgresKeyBatchStore {
             """)
     }
 
-    /// Keeps the batch's secrets for `window` from now; the secrets of keys made by the transaction go then.
-    package func keepResults(
-        of id: UUID, for window: Duration, in transaction: PostgresTransaction
-    ) async throws -> Date? {
-        guard window > .zero else { return nil }
-        return try await transaction.query(
-            """
-            update key_batches set results_until = clock_timestamp() + make_interval(secs => \(window.inSeconds))
-            where id = \(id) returning results_until
-            """
-        ).first?.get("results_until")
-    }
-
     /// Gives up what is still to be made, for the transaction that ends the batch's job without success.
     package func giveUp(_ id: UUID, _ error: KeyBatchError, in transaction: PostgresTransaction) async throws {
         try await transaction.query(

@@ -130,11 +130,29 @@ package struct PostgresKeyBatchStore: Sendable {
         ).map(Self.item)
     }
 
+    /// How many keys of a batch work, and of how many of those the secrets are kept for whoever asked.
+    package func keptSecrets(
+        of id: UUID, in executor: any PostgresExecutor
+    ) async throws -> (working: Int, kept: Int) {
+        try await executor.query(
+            """
+            select count(*), count(s.row_id) from key_batch_items i join api_keys k on k.id = i.api_key_id
+            left join sealed_secrets s
+                on s.purpose = 'api_key.batch' and s.row_id = k.key_hash and s.delete_after > now()
+            where i.batch_id = \(id) and \(unescaped: Self.status) = 'ready'
+            """
+        ).one(Int.self, Int.self)
+    }
+
     // MARK: Rows
 
     private static let columns: StaticString = """
         id, name, requester, requester_name, requested_by, person_behind, template, expires_at, labels, subscribes,
-        newcomers, people_digest, total, job_id, results_until, cancelled_at, created_at
+        newcomers, people_digest, total, job_id, cancelled_at, created_at, (
+            select max(s.delete_after) from key_batch_items i join api_keys k on k.id = i.api_key_id
+            join sealed_secrets s on s.purpose = 'api_key.batch' and s.row_id = k.key_hash
+            where i.batch_id = key_batches.id and k.version_applied > 0
+        ) as results_until
         """
 
     private static let status: StaticString = """
