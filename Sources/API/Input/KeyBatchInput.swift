@@ -44,6 +44,9 @@ extension Call {
 }
 
 extension QueryFields {
+    /// Models, or labels, that fit into a request's line.
+    private static let most = 20
+
     /// The members of a request for many keys, typed as in JSON; what is no number stays text, and is refused as such.
     fileprivate mutating func keyBatchMembers() -> [String: JSONValue] {
         var members: [String: JSONValue] = [:]
@@ -56,7 +59,9 @@ extension QueryFields {
             }
         }
         for name in ["modelIds", "labels"] {
-            let texts = strings(name).flatMap { $0.split(separator: ",").map { JSONValue.string(String($0)) } }
+            let given = strings(name)
+            if given.count > Self.most { refuse(name, .length, "takes at most \(Self.most) in the query: send JSON") }
+            let texts = given.flatMap { $0.split(separator: ",").map { JSONValue.string(String($0)) } }
             if !texts.isEmpty { members[name] = .array(texts) }
         }
         members["subscribe"] = bool("subscribe").map(JSONValue.bool)

@@ -62,7 +62,9 @@ struct LiteLLMUserCallTests {
             "POST /user/delete": [.answer(body: "1"), .answer(404, #"{"detail":{"error":"User not found, passed"}}"#)],
             "GET /user/list": [
                 .answer(
-                    body: #"{"users":[{"user_id":"a","user_email":"X@y.z"},{"user_id":"b","user_email":"xx@y.z"}],"total":2,"total_pages":1}"#)
+                    body:
+                        #"{"users":[{"user_id":"a","user_email":"X@y.z"},{"user_id":"b","user_email":"xx@y.z"}],"total":2,"total_pages":1}"#
+                )
             ],
         ])
         let client = litellm.client()
