@@ -104,6 +104,12 @@ package struct JobQueue: Sendable {
         try await store.list(filter, in: database)
     }
 
+    /// The jobs with this order key that have not ended, oldest first.
+    package func unfinished(orderKey: String?, in executor: any PostgresExecutor) async throws -> [Int64] {
+        guard let orderKey else { return [] }
+        return try await store.unfinished(orderKey: orderKey, in: executor)
+    }
+
     /// Ends a job that has not ended: at once when it waits, else as soon as its worker hears of it.
     ///
     /// - Parameter force: also ends work that protects others, such as a revocation.

@@ -60,6 +60,7 @@ struct KeyBatchRoutes: RouteGroup {
                 newcomers: KeyBatchNewcomers(
                     provider: SignIn.aheadProvider, roles: settings.defaultRoles, limits: limits),
                 mayMakePeople: call.principal.may(.usersWrite))
+            request.maySubscribe = call.principal.may(.adminSubscriptionsWrite)
             request.templatePath = form.templatePath
             let (batch, job) = try await batches.create(request, by: caller, in: transaction)
             let view = try await KeyBatchView.load(batch, in: transaction)

@@ -136,6 +136,12 @@ private struct KeyBatchMaker: Sendable {
         return actor
     }
 
+    private var caller: SubscriptionCaller {
+        SubscriptionCaller(
+            actor: actor, isAdministrator: true, actsForOwners: batch.requestedBy == nil,
+            personBehind: batch.personBehind)
+    }
+
     /// Makes a key and notes it; one that LiteLLM never had is brought on its way again.
     func make(_ item: KeyBatchItem, in transaction: PostgresTransaction) async throws {
         if let keyId = item.keyId, let userId = item.userId {
@@ -144,9 +150,6 @@ private struct KeyBatchMaker: Sendable {
             return
         }
         let userId = try await userId(of: item, in: transaction)
-        let caller = SubscriptionCaller(
-            actor: actor, isAdministrator: true, actsForOwners: batch.requestedBy == nil,
-            personBehind: batch.personBehind)
         // For oneself there is no decision of another person behind it: then as everybody does.
         let isOwn = caller.concerns(userId)
         if batch.subscribes, !isOwn {
@@ -177,10 +180,16 @@ private struct KeyBatchMaker: Sendable {
 
     private func repeatCreation(of keyId: UUID, in transaction: PostgresTransaction) async throws {
         let keys = PostgresAPIKeyStore()
-        guard let key = try await keys.lock(keyId, in: transaction), key.isActive, key.neverCreated else { return }
+        guard var key = try await keys.lock(keyId, in: transaction), key.isActive, key.neverCreated else { return }
+        if let end = key.expiresAt, let wanted = batch.expiresAt, end < wanted {
+            // The batch was prolonged meanwhile.
+            key.expiresAt = wanted
+            try await keys.store(key, jobId: nil, in: transaction)
+        }
         guard let secret = try await firstSecret(of: keyId, in: transaction) else {
             // Nobody can create it with a secret that is gone.
-            _ = try await provisioning.rotate(keyId, by: actor, in: transaction)
+            _ = try await provisioning.rotate(
+                keyId, countsTowardsLimit: caller.concerns(key.userId), by: actor, in: transaction)
             return
         }
         try await provisioning.keepForBatch(secret, in: transaction)

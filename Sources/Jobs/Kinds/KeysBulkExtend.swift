@@ -25,9 +25,10 @@ package struct KeysBulkExtend: JobKind {
             else { return false }
             var change = APIKeyChange()
             change.expiresAt = .set(expiresAt)
+            // As when keys are made: the limits are for those whom nobody else's decision gave a key.
+            let isOwn = key.userId == context.auditActor.userId
             _ = try await provisioning.change(
-                id, change, isSelfService: key.userId == context.auditActor.userId, by: context.auditActor,
-                in: transaction)
+                id, change, isSelfService: isOwn, countsTowardsLimit: isOwn, by: context.auditActor, in: transaction)
             return true
         }
     }

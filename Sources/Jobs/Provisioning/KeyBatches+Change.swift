@@ -15,15 +15,23 @@ extension KeyBatches {
 
     // MARK: A batch
 
-    /// Tries again what failed.
+    /// Tries again what failed. Only whoever asked for the batch does so: its keys are made in that name.
     ///
-    /// - Throws: ``ProvisioningError`` `batchNotFound`, `batchConflict`.
+    /// - Throws: ``ProvisioningError`` `batchNotFound`, `roleBeyondOwn`, `batchConflict`.
     package func retry(
         _ id: UUID, by actor: AuditActor, in transaction: PostgresTransaction
     ) async throws -> (batch: KeyBatch, job: EnqueuedJob) {
         let batch = try await lock(id, in: transaction)
         guard batch.cancelledAt == nil else {
             throw ProvisioningError(.batchConflict, "The batch was cancelled; ask for another one.")
+        }
+        guard (actor.requester.id ?? actor.name) == batch.requester else {
+            throw ProvisioningError(.roleBeyondOwn, "A batch is retried only by whoever asked for it.")
+        }
+        let running = try await queue.unfinished(orderKey: KeysBulk(batchId: id).orderKey, in: transaction)
+        if let jobId = running.first {
+            throw ProvisioningError(
+                .batchConflict, "The batch's job \(jobId) has not ended; retry what failed once it has.")
         }
         let count = try await batches.retryFailed(of: id, in: transaction)
         guard count > 0 else { throw ProvisioningError(.batchConflict, "No key of this batch has failed.") }
@@ -70,8 +78,11 @@ extension KeyBatches {
     package func extend(
         batch id: UUID, to expiresAt: Date, by actor: AuditActor, in transaction: PostgresTransaction
     ) async throws -> (batch: KeyBatch, job: EnqueuedJob) {
-        let batch = try await lock(id, in: transaction)
-        return (batch, try await extend(KeySelection(batchId: id), to: expiresAt, by: actor, in: transaction))
+        _ = try await lock(id, in: transaction)
+        let job = try await extend(KeySelection(batchId: id), to: expiresAt, by: actor, in: transaction)
+        // For keys that are still to be made.
+        try await batches.extend(id, to: expiresAt, in: transaction)
+        return (try await lock(id, in: transaction), job)
     }
 
     private func lock(_ id: UUID, in transaction: PostgresTransaction) async throws -> KeyBatch {
@@ -85,11 +96,13 @@ extension KeyBatches {
         _ batch: KeyBatch, by actor: AuditActor, in transaction: PostgresTransaction
     ) async throws {
         try await batches.cancel(batch.id, in: transaction)
-        guard let jobId = batch.jobId else { return }
-        do {
-            try await queue.cancel(id: jobId, by: actor.name, in: transaction)
-        } catch JobQueueError.notFound, JobQueueError.wrongState {
-            // It has ended already.
+        // Also a job from before a retry that somebody brought back.
+        for jobId in try await queue.unfinished(orderKey: KeysBulk(batchId: batch.id).orderKey, in: transaction) {
+            do {
+                try await queue.cancel(id: jobId, by: actor.name, in: transaction)
+            } catch JobQueueError.notFound, JobQueueError.wrongState {
+                // It has ended meanwhile.
+            }
         }
     }
 

@@ -41,6 +41,8 @@ package struct KeyBatchRequest: Sendable {
     package var newcomers: KeyBatchNewcomers
     /// Whether whoever asks may make people.
     package var mayMakePeople: Bool
+    /// Whether whoever asks may subscribe people to models, whatever was decided about that before.
+    package var maySubscribe = true
 
     package init(
         name: String, template: KeyBatchTemplate, labels: [String], subscribes: Bool, people: People,
@@ -87,6 +89,12 @@ package struct KeyBatches: Sendable {
         if let known = try await batches.find(name: request.name, of: requesterId, in: transaction) {
             try Self.check(known, isWhat: request)
             return (known, nil)
+        }
+        guard request.maySubscribe || !request.subscribes else {
+            throw ProvisioningError(
+                .roleBeyondOwn,
+                "Subscribing people needs the permission admin:subscriptions:write; without it send subscribe: false.",
+                field: "subscribe")
         }
         try await check(template: request, in: transaction)
         let items = try await KeyBatchPeople(request: request).items(in: transaction)

@@ -20,11 +20,13 @@ extension KeyProvisioning {
 
     /// Changes a key. LiteLLM hears of it by a job when it has to; what is so already changes nothing.
     ///
-    /// - Parameter isSelfService: whether its owner asks, and so within what administrators have set for that.
+    /// - Parameters:
+    ///   - isSelfService: whether its owner asks, and so within what administrators have set for that.
+    ///   - countsTowardsLimit: whether the limit of keys that a person may have holds for one that comes back to life.
     /// - Throws: ``ProvisioningError``.
     package func change(
-        _ id: UUID, _ change: APIKeyChange, isSelfService: Bool, by actor: AuditActor,
-        in transaction: PostgresTransaction
+        _ id: UUID, _ change: APIKeyChange, isSelfService: Bool, countsTowardsLimit: Bool = true,
+        by actor: AuditActor, in transaction: PostgresTransaction
     ) async throws -> (key: APIKey, job: EnqueuedJob?) {
         let old = try await lockUsable(id, in: transaction)
         guard !old.neverCreated else {
@@ -32,7 +34,7 @@ extension KeyProvisioning {
                 .keyUnfinished, "LiteLLM never had this key; retry its job, rotate it or delete it.")
         }
         let wanted = change.applied(to: old)
-        try await check(wanted, old, in: transaction)
+        try await check(wanted, old, countsTowardsLimit: countsTowardsLimit, in: transaction)
         if isSelfService { try await checkMaximums(wanted, old, in: transaction) }
         guard wanted != old else { return (old, nil) }
         var job: EnqueuedJob?
@@ -54,7 +56,9 @@ extension KeyProvisioning {
         return (stored, job)
     }
 
-    private func check(_ wanted: APIKey, _ old: APIKey, in transaction: PostgresTransaction) async throws {
+    private func check(
+        _ wanted: APIKey, _ old: APIKey, countsTowardsLimit: Bool, in transaction: PostgresTransaction
+    ) async throws {
         guard !wanted.modelIds.isEmpty else {
             throw ProvisioningError(.noModels, "A key needs at least one model.", field: "modelIds")
         }
@@ -70,13 +74,16 @@ extension KeyProvisioning {
             throw ProvisioningError(.expiryInPast, "The time of expiry lies in the past.", field: "expiresAt")
         }
         guard let expiry = old.expiresAt, expiry <= now() else { return }
-        try await checkPlace(for: old, in: transaction)
+        try await checkPlace(for: old, countsTowardsLimit: countsTowardsLimit, in: transaction)
     }
 
     /// For a key that comes back to life: it takes a place again, and its team has to be its owner's still.
-    private func checkPlace(for key: APIKey, in transaction: PostgresTransaction) async throws {
-        guard try await keys.usableCount(ofUser: key.userId, in: transaction) < settings.maxActiveKeysPerUser else {
-            throw keyLimitReached
+    private func checkPlace(
+        for key: APIKey, countsTowardsLimit: Bool, in transaction: PostgresTransaction
+    ) async throws {
+        if countsTowardsLimit {
+            let held = try await keys.usableCount(ofUser: key.userId, in: transaction)
+            guard held < settings.maxActiveKeysPerUser else { throw keyLimitReached }
         }
         guard let teamId = key.teamId else { return }
         guard try await !transaction.query(teams.findQuery(teamId, ofUser: key.userId)).isEmpty else {
@@ -114,10 +121,13 @@ extension KeyProvisioning {
     /// Stores a new secret for a key and the job that brings it into LiteLLM; until that has happened the present one
     /// works, and for `grace` afterwards.
     ///
-    /// - Parameter grace: nil for the operator's.
+    /// - Parameters:
+    ///   - grace: nil for the operator's.
+    ///   - countsTowardsLimit: whether the limit of keys that a person may have holds for one that LiteLLM never had.
     /// - Throws: ``ProvisioningError`` `keyNotFound`, `keyInactive`, `keyUnfinished`; `SealerError`.
     package func rotate(
-        _ id: UUID, grace: Duration? = nil, by actor: AuditActor, in transaction: PostgresTransaction
+        _ id: UUID, grace: Duration? = nil, countsTowardsLimit: Bool = true, by actor: AuditActor,
+        in transaction: PostgresTransaction
     ) async throws -> RotatedKey {
         let key = try await lockUsable(id, in: transaction)
         if let expiry = key.expiresAt, expiry <= now() {
@@ -128,7 +138,9 @@ extension KeyProvisioning {
             throw ProvisioningError(
                 .keyUnfinished, "The key's creation or rotation has not come to its end; try again then.")
         }
-        if key.neverCreated { try await checkPlace(for: key, in: transaction) }
+        if key.neverCreated {
+            try await checkPlace(for: key, countsTowardsLimit: countsTowardsLimit, in: transaction)
+        }
         let grace = grace ?? settings.rotationGrace
         let minted = APIKeySecret.mint()
         let number = try await keys.tokenCount(of: id, in: transaction) + 1

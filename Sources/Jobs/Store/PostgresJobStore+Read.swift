@@ -172,3 +172,17 @@ extension PostgresJobStore {
         return (snapshot, errors)
     }
 }
+
+extension PostgresJobStore {
+    /// The jobs with this order key that have not ended, oldest first.
+    func unfinished(orderKey: String, in executor: any PostgresExecutor) async throws -> [Int64] {
+        // The conditions are those of the partial indexes.
+        try await executor.query(
+            """
+            select id from jobs where order_key = \(orderKey)
+                and (state in (0, 1, 3, 5, 6, 7) or state = 2 or state = 4)
+            order by id
+            """
+        ).map { try $0.decode(Int64.self) }
+    }
+}

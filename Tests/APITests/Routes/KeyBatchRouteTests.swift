@@ -218,6 +218,11 @@ struct KeyBatchRouteTests {
                 in: api.database.client)
             let token = api.bearer(secret.secret.reveal())
             var body = Self.body(people)
+            let overriding = try await api.send(.post, Self.path, .object(body), headers: token)
+            let message = overriding["error", "message"]?.stringValue ?? ""
+            #expect(overriding.status == 403 && message.contains("admin:subscriptions:write"), "\(overriding.text)")
+            #expect(message.contains("subscribe: false"))
+            body["subscribe"] = false
             let made = try await api.send(.post, Self.path, .object(body), headers: token)
             #expect(made.status == 202 && made["requestedBy"] == "pipeline", "\(made.text)")
             body["name"] = "new people"
@@ -225,6 +230,10 @@ struct KeyBatchRouteTests {
             #expect(try await api.send(.post, Self.path, .object(body), headers: token).status == 403)
 
             let id = try #require(made["id"]?.stringValue)
+            let retry = "\(Self.path)/\(id)/retry"
+            #expect(try await api.send(.post, retry, as: admin).status == 403)
+            let busy = try await api.send(.post, retry, headers: token)
+            #expect(busy.status == 409 && busy.text.contains("has not ended"), "\(busy.text)")
             let cancelled = try await api.send(.post, "\(Self.path)/\(id)/cancel?revoke=true", headers: token)
             #expect(cancelled.status == 202 && cancelled["state"] == "cancelled", "\(cancelled.text)")
             #expect(cancelled["counts", "cancelled"] == 3 && cancelled["job", "kind"] == "keys.bulkRevoke")

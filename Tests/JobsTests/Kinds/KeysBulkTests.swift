@@ -105,6 +105,11 @@ struct KeysBulkTests {
             _ = try await bench.endFamily(jobId, as: KeysBulk.Output.self)
             // As long after it as nothing is kept for the batch.
             try await bench.database.query("delete from sealed_secrets where purpose = 'api_key.batch'")
+            let end = try #require(batch.expiresAt) + 86_400
+            let prolonged = try await bench.database.withTransaction {
+                try await bench.batches.extend(batch: batch.id, to: end, by: bench.actor, in: $0).batch
+            }
+            #expect(abs(try #require(prolonged.expiresAt).timeIntervalSince(end)) < 0.001)
             let before = try await bench.items(batch)
             #expect(before.map(\.status) == [.failed, .ready] && before[0].error?.code == "tired")
             let again = try await bench.database.withTransaction {
@@ -114,6 +119,7 @@ struct KeysBulkTests {
             #expect(try await bench.endFamily(again.job.id, as: KeysBulk.Output.self).ready == 2)
             let after = try await bench.items(batch)
             #expect(after[0].keyId == before[0].keyId && after[0].key?.hash == before[0].key?.hash)
+            #expect(after[0].key?.expiresAt == prolonged.expiresAt)
             #expect(bench.litellm.state.keys.count == 2)
             #expect(try await bench.batchStore.keptSecrets(of: batch.id, in: bench.database) == (2, 1))
         }
