@@ -67,8 +67,10 @@ struct KeyBatchRouteTests {
             let entries: PostgresQuery = "select count(*) from audit_logs where action = 'API_KEYS_BULK_RESULTS'"
             #expect(try await api.count(entries) == 4)
             try await api.database.client.query(
-                "update sealed_secrets set delete_after = now() where purpose = 'api_key.batch' and row_id = \(sha256Hex(secrets[0]))"
-            )
+                """
+                update sealed_secrets set delete_after = now()
+                where purpose = 'api_key.batch' and row_id = \(sha256Hex(secrets[0]))
+                """)
             let some = try await api.send(.get, batch + "/results", as: admin)
             #expect(some["keysShown"] == "partial" && some["notice"] != nil && some["resultsUntil"] != nil)
             #expect(some["data"]?.arrayValue?.compactMap { $0["key"]?.stringValue } == Array(secrets.dropFirst()))

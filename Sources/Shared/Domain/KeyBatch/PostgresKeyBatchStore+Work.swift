@@ -38,8 +38,10 @@ extension PostgresKeyBatchStore {
     /// Lets keys that are still to be made end then, unless they last longer already.
     package func extend(_ id: UUID, to expiresAt: Date, in transaction: PostgresTransaction) async throws {
         try await transaction.query(
-            "update key_batches set expires_at = greatest(expires_at, \(expiresAt)) where id = \(id) and expires_at is not null"
-        )
+            """
+            update key_batches set expires_at = greatest(expires_at, \(expiresAt))
+            where id = \(id) and expires_at is not null
+            """)
     }
 
     /// Gives up what is still to be made, for the transaction that ends the batch's job without success.
