@@ -170,10 +170,12 @@ struct ScheduleClockTests {
                 }
                 #expect(try await scene.harness.count("select count(*) from jobs") == 1)
                 gate.open()
-                // The schedule is looked at again a second of its clock later.
+                // The schedule is looked at again a second of its clock later, so that the clock has to go on.
+                var later = 0.0
                 #expect(
                     try await eventually {
-                        try await scene.move(to: start.addingTimeInterval(600 + 3 * 3600 + 5))
+                        later += 1
+                        try await scene.move(to: start.addingTimeInterval(600 + 3 * 3600 + later))
                         return try await scene.isCalm() && scene.stage.events("start").count == 2
                     })
             }
