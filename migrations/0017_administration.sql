@@ -3,7 +3,9 @@ alter table users
     -- Spend in the present budget period as LiteLLM last told it, when that ends, and when it was told.
     add column current_spend   numeric(24, 12),
     add column budget_reset_at timestamptz,
-    add column spend_taken_at  timestamptz;
+    add column spend_taken_at  timestamptz,
+    -- When somebody last wanted other limits; those that many users get at once count from when that was asked for.
+    add column limits_changed_at timestamptz;
 
 -- Revoked keys that LiteLLM has not been seen to refuse: few, and looked for every few seconds.
 create index api_keys_unverified on api_keys (revoke_requested_at) where not is_active and revoked_at is null;

@@ -22,7 +22,7 @@ LEAKS = re.compile(
     re.IGNORECASE)
 # These show names of metrics, and the description of everything.
 ROLES = (["admin", "user"], ["user"], ["readonly"])
-EXEMPT_FROM_LEAKS = ("/metrics", "/api/v1/openapi.json", "/docs")
+EXEMPT_FROM_LEAKS = ("/metrics", "/api/v1/health/metrics", "/api/v1/openapi.json", "/docs")
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "G\tT",
            "X" * 300, "BREW", "\x00", "PRI", "M-SEARCH", ""]
 TEXTS = ["", " ", "\x00", "a\x00b", "\ud7ff", "\U0001f600" * 40, "x" * 300, "x" * 9000, "' OR 1=1 --", "%", "%zz", "%00",

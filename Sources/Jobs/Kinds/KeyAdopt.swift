@@ -38,7 +38,7 @@ package struct KeyAdopt: JobKind {
     private var subject: DriftSubject { DriftSubject(object: .key, id: hash, kind: .foreign) }
 
     package func run(in context: JobContext) async throws -> Output {
-        if let counts = try await context.children() { return try await finish(counts, context) }
+        if try await context.children() != nil { return try await finish(context) }
         let families = PostgresFamilyStore()
         if try await families.find(parent: context.id, in: context.services.database) == nil {
             let adoption = KeyAdoption(self, context)
@@ -49,7 +49,7 @@ package struct KeyAdopt: JobKind {
     }
 
     /// The row is there: whether LiteLLM was told is its own state from now on.
-    private func finish(_ counts: ChildCounts, _ context: JobContext) async throws -> Output {
+    private func finish(_ context: JobContext) async throws -> Output {
         let key = try await PostgresAPIKeyStore().find(hash: hash, in: context.services.database)
         try await context.transaction { transaction in
             try await PostgresDriftStore().move(

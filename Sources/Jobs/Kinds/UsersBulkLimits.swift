@@ -2,8 +2,8 @@ package import Foundation
 package import Shared
 
 /// Sets limits of many active users, in chunks by id; each user follows in LiteLLM by a child `user.provision`, also
-/// where our row had the limits already. An attempt that follows a crash goes on behind the last child, so that it
-/// overwrites nothing that somebody has changed since.
+/// where our row had the limits already. Users whose limits somebody has changed since it was asked for keep those and are
+/// not counted. An attempt that follows a crash goes on behind the last child.
 package struct UsersBulkLimits: JobKind {
     /// What it reports.
     package struct Output: Codable, Sendable, Equatable {
@@ -31,7 +31,7 @@ package struct UsersBulkLimits: JobKind {
 
     package let filter: ActiveUserFilter
     package let limits: LimitsDocument
-    /// Users that came later are not meant.
+    /// When it was asked for. Users that came later, or got other limits, are not meant.
     package let asOf: Date
     /// Users changed in one transaction.
     var chunk: Int?
@@ -75,7 +75,8 @@ package struct UsersBulkLimits: JobKind {
             var wanted = user
             wanted.limits = change.applied(to: user.limits)
             guard wanted.limits != user.limits else { continue }
-            _ = try await store.store(wanted, setsRoles: false, reachesLiteLLM: true, in: transaction)
+            _ = try await store.store(
+                wanted, setsRoles: false, reachesLiteLLM: true, limitsAsOf: asOf, in: transaction)
             try await PostgresAuditStore().appendOutcome(
                 AuditEntry(
                     actor: context.auditActor, action: "USER_BUDGET_UPDATE", resourceType: "user",

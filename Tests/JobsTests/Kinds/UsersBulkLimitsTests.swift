@@ -51,6 +51,30 @@ struct UsersBulkLimitsTests {
         }
     }
 
+    @Test("limits that somebody changes after it was asked for stay; the next one changes them again")
+    func newerChange() async throws {
+        try await KindBench.run { bench in
+            let users = try await people(3, bench)
+            let id = try await enqueue(bench)
+            var newer = users[1]
+            newer.limits = SpendingLimits(maxBudget: 7)
+            let changed = newer
+            try await bench.database.withTransaction { transaction in
+                _ = try await bench.users.store(
+                    changed, setsRoles: false, reachesLiteLLM: true, in: transaction)
+            }
+            let next = try await enqueue(bench)
+            await #expect(throws: JobWaitForChildren.self) { try await bench.attempt(id) }
+            #expect(try await limits(users, bench) == [Self.wanted, newer.limits, Self.wanted])
+            #expect(try await bench.jobs(UserProvision.self).count == 2)
+            // Was asked for after the change, though before the first one ran, which has ended by now.
+            try await bench.database.query("delete from jobs where id <> \(next)")
+            await #expect(throws: JobWaitForChildren.self) { try await bench.attempt(next) }
+            let last = try await limits(users, bench)
+            #expect(last.allSatisfy { $0.rpmLimit == 0 && $0.maxBudget == nil })
+        }
+    }
+
     @Test("the rows change in chunks, each user follows by a child; failures are named, the others counted")
     func partial() async throws {
         try await KindBench.run { bench in

@@ -49,7 +49,8 @@ extension PostgresUserStore {
         ).map { try $0.decode(UUID.self) }
     }
 
-    /// Locks the next active users that a filter means and that were there at `time`, by id after `last`.
+    /// Locks the next active users that a filter means, that were there at `time` and whose limits nobody has changed
+    /// since, by id after `last`.
     package func lockActive(
         _ filter: ActiveUserFilter, madeBy time: Date, after last: UUID?, limit: Int,
         in transaction: PostgresTransaction
@@ -58,6 +59,7 @@ extension PostgresUserStore {
             """
             select \(unescaped: Self.columns) from users
             where \(Self.condition(filter)) and created_at <= \(time)
+                and (limits_changed_at is null or limits_changed_at <= \(time))
                 and (\(last)::uuid is null or id > \(last)::uuid)
             order by id limit \(limit) for no key update
             """
@@ -94,8 +96,10 @@ extension PostgresUserStore {
     /// - Parameters:
     ///   - setsRoles: whether the roles are among what changes.
     ///   - reachesLiteLLM: whether LiteLLM has to hear of it: the wanted version is raised.
+    ///   - limitsAsOf: when other limits were asked for; nil for now.
     package func store(
-        _ user: User, setsRoles: Bool, reachesLiteLLM: Bool, in transaction: PostgresTransaction
+        _ user: User, setsRoles: Bool, reachesLiteLLM: Bool, limitsAsOf: Date? = nil,
+        in transaction: PostgresTransaction
     ) async throws -> User {
         let roles = user.roles.map(\.rawValue)
         let rows = try await transaction.query(
@@ -110,6 +114,11 @@ extension PostgresUserStore {
                     else provider_roles end,
                 is_active = \(user.isActive),
                 deactivated_at = case when not \(user.isActive) then coalesce(deactivated_at, now()) end,
+                limits_changed_at = case
+                    when (max_budget, budget_duration, tpm_limit, rpm_limit) is distinct from (
+                        \(user.limits.maxBudget)::numeric, \(user.limits.budgetDuration)::text,
+                        \(user.limits.tpmLimit)::bigint, \(user.limits.rpmLimit)::bigint)
+                    then coalesce(\(limitsAsOf)::timestamptz, clock_timestamp()) else limits_changed_at end,
                 max_budget = \(user.limits.maxBudget), budget_duration = \(user.limits.budgetDuration),
                 tpm_limit = \(user.limits.tpmLimit), rpm_limit = \(user.limits.rpmLimit),
                 version_wanted = version_wanted + \(reachesLiteLLM)::int,
