@@ -111,6 +111,40 @@ extension Contract {
         }
 
         @Test(arguments: Target.all)
+        func `activity can be asked for by a deployment's model, and by no public name`(_ target: Target) async throws {
+            try await World.on(target) { world in
+                let model = try await world.makeModel("one")
+                _ = try await world.makeModel("two", provider: "anthropic", of: model)
+                let secret = try await world.makeKey()
+                let days = days
+                func activity(_ model: String?) async throws -> JSON {
+                    try await world.wire.get(
+                        "/user/daily/activity",
+                        [
+                            "start_date": days.from, "end_date": days.until, "api_key": Wire.hash(secret),
+                            "model": model ?? "",
+                        ]
+                    ).json
+                }
+                // Which deployment answers is LiteLLM's choice each time.
+                let answer = try await eventually { () -> JSON? in
+                    #expect(try await world.chat(secret, model).status == 200)
+                    let answer = try await activity(nil)
+                    return answer["results"]?[0]?["breakdown"]?["providers"]?.members.count == 2 ? answer : nil
+                }
+                let models = try #require(answer["results"]?[0]?["breakdown"]?["models"]?.members)
+                #expect(Set(models.keys) == ["openai/\(model)", "anthropic/\(model)"])
+                for provider in ["openai", "anthropic"] {
+                    let part = try await activity("\(provider)/\(model)")["results"]?[0]?["breakdown"]
+                    #expect(part?["providers"].map { Array($0.members.keys) } == [provider])
+                    #expect(part?["model_groups"].map { Array($0.members.keys) } == [model])
+                    #expect(part?["providers"]?[provider]?["api_key_breakdown"]?[Wire.hash(secret)] != nil)
+                }
+                #expect(try await activity(model)["results"] == [])
+            }
+        }
+
+        @Test(arguments: Target.all)
         func `a call that was refused counts as failed`(_ target: Target) async throws {
             try await World.on(target) { world in
                 let model = try await world.makeModel()

@@ -94,15 +94,22 @@ final class World: Sendable {
     }
 
     /// Makes a model that answers by itself, and gives its public name; `input` and `output` are prices per token.
-    func makeModel(input: Double = 0.001, output: Double = 0.002, _ what: String = "model") async throws -> String {
+    ///
+    /// - Parameters:
+    ///   - provider: that LiteLLM takes for it.
+    ///   - name: the public name of a model that gets one more deployment; nil for a new model.
+    func makeModel(
+        input: Double = 0.001, output: Double = 0.002, _ what: String = "model", provider: String = "openai",
+        of name: String? = nil
+    ) async throws -> String {
         let id = model(what)
-        let name = "\(id)-name"
+        let name = name ?? "\(id)-name"
         let answer = try await wire.post(
             "/model/new",
             [
                 "model_name": .string(name),
                 "litellm_params": [
-                    "model": .string("openai/\(name)"), "api_key": "sk-not-used", "mock_response": "Hello.",
+                    "model": .string("\(provider)/\(name)"), "api_key": "sk-not-used", "mock_response": "Hello.",
                     "input_cost_per_token": .number(input), "output_cost_per_token": .number(output),
                 ],
                 "model_info": ["id": .string(id), "mode": "chat"],

@@ -80,33 +80,36 @@ extension LiteLLMUsageMetrics: Decodable {
     }
 }
 
-/// Which provider served what a key used, as far as the answer lets one tell.
+/// Which provider served what a key used, as far as the answer lets one tell: it has the parts by key and model, and by
+/// key and provider, but not by all three.
 private struct Providers {
-    private var all: [String: Set<String>] = [:]
-    private var answering: [String: Set<String>] = [:]
+    private var parts: [String: [String: LiteLLMUsageMetrics]] = [:]
 
     init(_ day: ActivityDay) {
         for (provider, entry) in day.providers {
-            for (key, part) in entry.keys {
-                all[key, default: []].insert(provider)
-                if part.metrics.hasAnswers { answering[key, default: []].insert(provider) }
-            }
+            for (key, part) in entry.keys { parts[key, default: [:]][provider] = part.metrics }
         }
     }
 
-    /// The only provider of the key; or, for what was answered, the only one that answered it, since refused requests
-    /// are booked to a provider named `unknown`.
-    func certain(for key: String, _ metrics: LiteLLMUsageMetrics) -> String? {
-        let candidates = all[key].flatMap { $0.count == 1 || !metrics.hasAnswers ? $0 : answering[key] }
-        return candidates?.count == 1 ? candidates?.first : nil
+    /// What the key used of one model, by provider. The only provider of the key served it all; or, of what was
+    /// answered, the only one that answered it, since refused requests are booked to a provider named `unknown`. A key
+    /// that used one model alone used it as it used its providers. Otherwise it is left open.
+    func split(_ metrics: LiteLLMUsageMetrics, of key: String, isAll: Bool) -> [String?: LiteLLMUsageMetrics] {
+        let all = parts[key] ?? [:]
+        let candidates = all.count == 1 || !metrics.hasAnswers ? all : all.filter { $0.value.hasAnswers }
+        if candidates.count == 1 { return [candidates.first?.key: metrics] }
+        let sum = all.values.reduce(into: LiteLLMUsageMetrics()) { $0 += $1 }
+        guard isAll, sum.agrees(with: metrics) else { return [nil: metrics] }
+        return Dictionary(uniqueKeysWithValues: all.map { ($0.key, $0.value) })
     }
 }
 
 extension LiteLLMUsageMetrics {
-    fileprivate var hasAnswers: Bool { successfulRequests > 0 || totalTokens > 0 || spend > 0 }
+    /// Whether anything of it was served by a provider.
+    var hasAnswers: Bool { successfulRequests > 0 || totalTokens > 0 || spend > 0 }
 }
 
-/// Adds pages up into the three cuts.
+/// Adds pages up.
 struct DailyActivityLedger {
     private struct RowKey: Hashable {
         let date: String
@@ -122,18 +125,6 @@ struct DailyActivityLedger {
         }
     }
 
-    private struct SliceKey: Hashable {
-        let date: String
-        let key: String?
-        let label: String?
-
-        init(_ date: String, key: String?, label: String?) {
-            self.date = date
-            self.key = key.flatMap { $0.isEmpty ? nil : $0 }
-            self.label = label
-        }
-    }
-
     private struct Owner {
         var alias: String?
         var userId: String?
@@ -141,16 +132,17 @@ struct DailyActivityLedger {
     }
 
     private var rows: [RowKey: LiteLLMUsageMetrics] = [:]
-    private var providers: [SliceKey: LiteLLMUsageMetrics] = [:]
-    private var users: [SliceKey: LiteLLMUsageMetrics] = [:]
     private var owners: [String: Owner] = [:]
     private var total = LiteLLMUsageMetrics()
+    /// The deployments' models that each key used.
+    private(set) var models: [String: Set<String>] = [:]
 
     mutating func add(_ day: ActivityDay) {
         total += day.metrics
         addRows(day)
-        add(day.providers, day, to: \.providers) { $0 }
-        add(day.entities, day, to: \.users) { $0 == "Unassigned" ? nil : $0 }
+        for (model, entry) in day.models {
+            for key in entry.keys.keys { models[key, default: []].insert(model) }
+        }
     }
 
     var activity: LiteLLMDailyActivity {
@@ -160,9 +152,7 @@ struct DailyActivityLedger {
                 date: key.date, keyHash: key.key, keyAlias: owner?.alias, userId: owner?.userId,
                 teamId: owner?.teamId, modelGroup: key.model, provider: key.provider, metrics: metrics)
         }
-        return LiteLLMDailyActivity(
-            rows: rows.sorted { Self.order($0) < Self.order($1) }, byProvider: Self.slices(providers),
-            byUser: Self.slices(users), total: total)
+        return LiteLLMDailyActivity(rows: rows.sorted { $0.order < $1.order }, total: total)
     }
 
     /// By key and model; what LiteLLM books to a key but no model, or to no key at all, makes rows of its own, so that
@@ -170,6 +160,7 @@ struct DailyActivityLedger {
     private mutating func addRows(_ day: ActivityDay) {
         let providers = Providers(day)
         let groups = day.modelGroups.isEmpty ? day.models : day.modelGroups
+        let used = groups.values.flatMap(\.keys.keys).reduce(into: [String: Int]()) { $0[$1, default: 0] += 1 }
         var left = day.metrics
         var leftOfKey: [String: LiteLLMUsageMetrics] = [:]
         for (key, entry) in day.keys ?? [:] {
@@ -180,8 +171,9 @@ struct DailyActivityLedger {
         for (group, entry) in groups {
             for (key, part) in entry.keys {
                 note(part, of: key)
-                let provider = providers.certain(for: key, part.metrics)
-                record(part.metrics, RowKey(day.date, key: key, model: group, provider: provider))
+                for (provider, metrics) in providers.split(part.metrics, of: key, isAll: used[key] == 1) {
+                    record(metrics, RowKey(day.date, key: key, model: group, provider: provider))
+                }
                 if leftOfKey[key] != nil {
                     leftOfKey[key] = leftOfKey[key, default: .init()] - part.metrics
                 } else {
@@ -190,33 +182,11 @@ struct DailyActivityLedger {
             }
         }
         for (key, rest) in leftOfKey {
-            let provider = providers.certain(for: key, rest)
-            record(rest, RowKey(day.date, key: key, model: nil, provider: provider))
+            for (provider, metrics) in providers.split(rest, of: key, isAll: used[key] == nil) {
+                record(metrics, RowKey(day.date, key: key, model: nil, provider: provider))
+            }
         }
         record(left, RowKey(day.date, key: nil, model: nil, provider: nil))
-    }
-
-    private mutating func add(
-        _ entries: [String: ActivityEntry], _ day: ActivityDay,
-        to cut: WritableKeyPath<Self, [SliceKey: LiteLLMUsageMetrics]>, label: (String) -> String?
-    ) {
-        var left = day.metrics
-        for (name, entry) in entries {
-            var leftOfEntry = entry.metrics
-            left = left - entry.metrics
-            for (key, part) in entry.keys {
-                self[keyPath: cut][SliceKey(day.date, key: key, label: label(name)), default: .init()] +=
-                    part.metrics
-                leftOfEntry = leftOfEntry - part.metrics
-            }
-            if !leftOfEntry.isNegligible {
-                self[keyPath: cut][SliceKey(day.date, key: nil, label: label(name)), default: .init()] +=
-                    leftOfEntry
-            }
-        }
-        if !left.isNegligible {
-            self[keyPath: cut][SliceKey(day.date, key: nil, label: nil), default: .init()] += left
-        }
     }
 
     private mutating func record(_ metrics: LiteLLMUsageMetrics, _ key: RowKey) {
@@ -230,14 +200,8 @@ struct DailyActivityLedger {
             alias: entry.alias ?? known?.alias, userId: entry.userId ?? known?.userId,
             teamId: entry.teamId ?? known?.teamId)
     }
+}
 
-    private static func slices(_ cut: [SliceKey: LiteLLMUsageMetrics]) -> [LiteLLMUsageSlice] {
-        cut.filter { !$0.value.isNegligible }.map { key, metrics in
-            LiteLLMUsageSlice(date: key.date, keyHash: key.key, label: key.label, metrics: metrics)
-        }.sorted { ($0.date, $0.keyHash ?? "", $0.label ?? "") < ($1.date, $1.keyHash ?? "", $1.label ?? "") }
-    }
-
-    private static func order(_ row: LiteLLMUsageRow) -> (String, String, String, String) {
-        (row.date, row.keyHash ?? "", row.modelGroup ?? "", row.provider ?? "")
-    }
+extension LiteLLMUsageRow {
+    var order: (String, String, String, String) { (date, keyHash ?? "", modelGroup ?? "", provider ?? "") }
 }

@@ -23,22 +23,31 @@ extension LiteLLMClient {
     package func dailyActivity(date: String, isOver: Bool = false) async throws -> LiteLLMDailyActivity {
         for _ in 1...Self.walks {
             guard let walk = try await walkActivity(date: date) else { continue }
-            guard isOver, walk.pages > 1, let sum = try await activitySum(date: date) else { return walk.activity }
-            if sum.agrees(with: walk.activity) { return walk.activity }
+            if isOver, walk.pages > 1, let sum = try await activitySum(date: date),
+                !sum.agrees(with: walk.ledger.activity)
+            {
+                continue
+            }
+            return try await activityByProvider(walk.ledger, date: date)
         }
         throw LiteLLMError.listIncomplete("GET /user/daily/activity")
     }
 
-    private func walkActivity(date: String) async throws -> (activity: LiteLLMDailyActivity, pages: Int)? {
+    /// All pages of a day; nil where their number changed on the way.
+    ///
+    /// - Parameter model: of a deployment, not the public name; nil for all usage.
+    func walkActivity(
+        date: String, model: String? = nil
+    ) async throws -> (ledger: DailyActivityLedger, pages: Int)? {
         var ledger = DailyActivityLedger()
         var page = 1
         var totalPages: Int?
         while true {
-            let answer = try await activityPage(date: date, page: page)
+            let answer = try await activityPage(date: date, page: page, model: model)
             guard answer.totalPages == totalPages ?? answer.totalPages else { return nil }
             totalPages = answer.totalPages
             for day in answer.days { ledger.add(day) }
-            guard answer.hasMore else { return (ledger.activity, page) }
+            guard answer.hasMore else { return (ledger, page) }
             page += 1
             guard page <= settings.maxPages else {
                 throw LiteLLMError.listIncomplete("GET /user/daily/activity")
@@ -56,11 +65,12 @@ extension LiteLLMClient {
         return answer.map { DailyActivitySum($0.days) }
     }
 
-    private func activityPage(date: String, page: Int) async throws -> DailyActivityAnswer {
-        let query = [
+    private func activityPage(date: String, page: Int, model: String? = nil) async throws -> DailyActivityAnswer {
+        var query = [
             ("start_date", date), ("end_date", date), ("page", "\(page)"),
             ("page_size", "\(settings.usagePageSize)"),
         ]
+        if let model { query.append(("model", model)) }
         return try await perform(
             .get("/user/daily/activity", query, about: .usage), as: DailyActivityAnswer.self)
     }

@@ -1,19 +1,14 @@
 package import Foundation
 
-/// What was used on one or more days, cut three ways. LiteLLM tells the parts by key and model, by key and provider
-/// and by key and user, but not by all of them at once; each cut adds up to `total` on its own.
+/// What was used on one or more days.
 package struct LiteLLMDailyActivity: Sendable, Equatable {
-    /// Usage of one key and one model on one day. The sum of all rows is `total`.
+    /// Usage of one key and one model at one provider on one day. The sum of all rows is `total`.
     package var rows: [LiteLLMUsageRow]
-    /// Usage of one key at one provider on one day; `label` is the provider.
-    package var byProvider: [LiteLLMUsageSlice]
-    /// Usage of one key by one user on one day; `label` is the user's id, nil for none.
-    package var byUser: [LiteLLMUsageSlice]
     /// Everything.
     package var total: LiteLLMUsageMetrics
 }
 
-/// Usage of one key and one model on one day.
+/// Usage of one key and one model at one provider on one day.
 package struct LiteLLMUsageRow: Sendable, Equatable {
     /// `YYYY-MM-DD`, in UTC.
     package var date: String
@@ -27,20 +22,8 @@ package struct LiteLLMUsageRow: Sendable, Equatable {
     package var teamId: String?
     /// Public model name; nil for usage that LiteLLM books to no model.
     package var modelGroup: String?
-    /// The provider, where only one answered this key; nil where LiteLLM's answer leaves it open.
+    /// The provider; nil where LiteLLM's answer leaves it open.
     package var provider: String?
-    /// The numbers.
-    package var metrics: LiteLLMUsageMetrics
-}
-
-/// Usage of one key on one day by something else than the model.
-package struct LiteLLMUsageSlice: Sendable, Equatable {
-    /// `YYYY-MM-DD`, in UTC.
-    package var date: String
-    /// As in ``LiteLLMUsageRow/keyHash``.
-    package var keyHash: String?
-    /// What it was cut by; nil for none.
-    package var label: String?
     /// The numbers.
     package var metrics: LiteLLMUsageMetrics
 }

@@ -123,7 +123,7 @@ import Testing
 
     @Test func aYesterdayWithinTheGraceIsNotComplete() {
         let day = UTCDay(containing: Date(timeIntervalSince1970: 1_000_000))
-        let activity = LiteLLMDailyActivity(rows: [], byProvider: [], byUser: [], total: LiteLLMUsageMetrics())
+        let activity = LiteLLMDailyActivity(rows: [], total: LiteLLMUsageMetrics())
         func isComplete(after seconds: TimeInterval) -> Bool {
             UsageAggregation.day(
                 day, from: activity, providers: [:], fetchedAt: day.end + seconds, grace: .seconds(300)

@@ -18,6 +18,11 @@ final class FakeLiteLLM: Sendable {
         transport = ScriptedTransport { request in try routes.next(request) }
     }
 
+    /// One that answers each request by itself.
+    init(answer: @escaping @Sendable (HTTPClientRequest) throws -> HTTPClientResponse) {
+        transport = ScriptedTransport(answer)
+    }
+
     convenience init(_ routes: [String: Outcome]) { self.init(routes.mapValues { [$0] }) }
 
     /// What was asked, as `METHOD /path`.

@@ -8,7 +8,10 @@ struct LiteLLMUsageCallTests {
     struct Row {
         var key = "k1"
         var user: String? = "u1"
+        /// The public name.
         var model: String? = "gpt"
+        /// What the deployment calls it; nil for the same.
+        var deployment: String?
         var provider = "openai"
         var spend = "0"
         var ok = 1
@@ -31,11 +34,9 @@ struct LiteLLMUsageCallTests {
         #expect(activity.rows.map(\.date) == ["2026-11-23", "2026-11-23", "2026-11-23"])
         #expect(activity.rows.map(\.metrics.spend) == [0, Decimal(string: "0.1"), Decimal(string: "0.2")])
         #expect(activity.total.requests == 4)
-        #expect(activity.byUser.map(\.label) == ["u1", nil])
-        #expect(activity.byProvider.map(\.metrics.requests) == [3, 1])
     }
 
-    @Test("pages are parts of tables: all are added up, and every cut adds up to the same")
+    @Test("pages are parts of tables: all are added up, whatever their size")
     func pages() async throws {
         let rows = (0..<60).map { index in
             Row(
@@ -45,24 +46,22 @@ struct LiteLLMUsageCallTests {
                 ok: index % 13 == 0 ? 0 : 2,
                 failed: index % 3, tokens: index % 13 == 0 ? 0 : index)
         }
-        let whole = FakeLiteLLM(["GET /user/daily/activity": .answer(body: Self.page(rows))])
-        let expected = try await whole.client().dailyActivity(date: "2026-11-23")
+        let expected = try await Self.serving(rows).client().dailyActivity(date: "2026-11-23")
         for size in [1, 7, 59] {
-            let litellm = FakeLiteLLM(["GET /user/daily/activity": Self.pages(rows, size: size)])
+            let litellm = Self.serving(rows)
             let activity = try await litellm.client { $0.usagePageSize = size }.dailyActivity(date: "2026-11-23")
-            #expect(litellm.calls.count == (rows.count + size - 1) / size)
-            #expect(litellm.transport.requests.last?.query["page"] == "\(litellm.calls.count)")
-            #expect(litellm.transport.requests.last?.query["page_size"] == "\(size)")
+            let walk = litellm.transport.requests.prefix((rows.count + size - 1) / size)
+            #expect(walk.map { $0.query["page"] } == (1...walk.count).map { "\($0)" })
+            #expect(walk.allSatisfy { $0.query["page_size"] == "\(size)" && $0.query["model"] == nil })
             #expect(activity.total == expected.total)
-            for metrics in [
-                activity.rows.map(\.metrics), activity.byProvider.map(\.metrics), activity.byUser.map(\.metrics),
-            ] {
-                #expect(metrics.reduce(into: LiteLLMUsageMetrics()) { $0 += $1 } == expected.total)
-            }
-            #expect(activity.byProvider == expected.byProvider)
-            #expect(activity.byUser == expected.byUser)
-            if size == 1 { #expect(activity.rows.allSatisfy { $0.provider != nil }) }
+            #expect(activity.rows.reduce(into: LiteLLMUsageMetrics()) { $0 += $1.metrics } == expected.total)
+            // What belongs to no model cannot be asked for.
+            let (parts, wanted) = (Self.parts(activity), Self.parts(expected))
+            #expect(parts == wanted)
+            // A row to a page leaves nothing open.
+            if size == 1 { #expect(litellm.calls.count == walk.count) }
         }
+        #expect(expected.rows.reduce(into: LiteLLMUsageMetrics()) { $0 += $1.metrics } == expected.total)
         #expect(expected.total.spend == rows.reduce(Decimal.zero) { $0 + (Decimal(string: $1.spend) ?? 0) })
         #expect(expected.rows.contains { $0.modelGroup == nil })
     }
@@ -73,9 +72,6 @@ struct LiteLLMUsageCallTests {
         let activity = try await activity(Self.page([Row(), refused]))
         #expect(activity.rows.map(\.modelGroup) == ["gpt", "nope"])
         #expect(activity.rows.map(\.provider) == ["openai", nil])
-        let two = try await self.activity(Self.page([Row(), Row(model: "other", provider: "azure")]))
-        #expect(two.rows.map(\.provider) == [nil, nil])
-        #expect(two.byProvider.map(\.label) == ["azure", "openai"])
     }
 
     @Test("usage without key makes a row of its own, the noise of doubles does not")
@@ -92,9 +88,7 @@ struct LiteLLMUsageCallTests {
         #expect(activity.rows.map(\.keyHash) == [nil, "k"])
         #expect(activity.rows.map(\.modelGroup) == [nil, "m"])
         #expect(activity.rows.map(\.metrics.requests) == [3, 2])
-        // Of no provider and no user is told: one slice each holds it all.
-        #expect(activity.byProvider.map(\.metrics.requests) == [5])
-        #expect(activity.byUser.map(\.metrics.requests) == [5])
+        #expect(activity.rows.map(\.provider) == [nil, nil])
     }
 
     @Test("releases without groups and key totals are read by model")
@@ -190,6 +184,12 @@ struct LiteLLMUsageCallTests {
         }
     }
 
+    /// What is known of each key, model and provider.
+    private static func parts(_ activity: LiteLLMDailyActivity) -> [[String?]: LiteLLMUsageMetrics] {
+        let named = activity.rows.filter { $0.modelGroup != nil }
+        return Dictionary(uniqueKeysWithValues: named.map { ([$0.keyHash, $0.modelGroup, $0.provider], $0.metrics) })
+    }
+
     private func activity(_ body: String) async throws -> LiteLLMDailyActivity {
         try await FakeLiteLLM(["GET /user/daily/activity": .answer(body: body)]).client().dailyActivity(
             date: "2026-11-23")
@@ -207,6 +207,15 @@ extension LiteLLMUsageCallTests {
         }
     }
 
+    /// A LiteLLM with these rows in its table.
+    static func serving(_ rows: [Row]) -> FakeLiteLLM { FakeLiteLLM { try serve(rows, $0) } }
+
+    static func serve(_ rows: [Row], _ request: HTTPClientRequest) throws -> HTTPClientResponse {
+        let chosen = rows.filter { [nil, $0.deployment ?? $0.model].contains(request.query["model"]) }
+        let number = Int(request.query["page"] ?? "") ?? 1
+        return try pages(chosen, size: Int(request.query["page_size"] ?? "") ?? 50)[number - 1].get()
+    }
+
     /// What LiteLLM adds its rows up to.
     static func page(_ rows: [Row], _ page: Int = 1, of pages: Int = 1) -> String {
         let groups = breakdown(rows) { $0.model }
@@ -215,8 +224,7 @@ extension LiteLLMUsageCallTests {
         }.joined(separator: ",")
         return """
             {"results":[{"date":"2026-11-23","metrics":\(metrics(rows)),"breakdown":{"mcp_servers":{},
-            "models":\(groups),
-            "model_groups":\(groups),"providers":\(breakdown(rows) { $0.provider }),"api_keys":{\(keys)},
+            "models":\(breakdown(rows) { $0.deployment ?? $0.model }),"model_groups":\(groups),"providers":\(breakdown(rows) { $0.provider }),"api_keys":{\(keys)},
             "entities":\(breakdown(rows) { $0.user ?? "Unassigned" })}}],
             "metadata":{"page":\(page),"total_pages":\(pages),"has_more":\(page < pages)}}
             """

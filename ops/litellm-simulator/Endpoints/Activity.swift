@@ -35,7 +35,7 @@ enum Activity {
             (first.number...max(first.number, last.number)).contains(row.key.day.number) && first <= last
                 && (user == nil || row.key.userID == user)
                 && (question.parameter("api_key").map { $0 == row.key.token } ?? true)
-                && (question.parameter("model").map { $0 == row.key.model || $0 == row.key.modelGroup } ?? true)
+                && (question.parameter("model").map { $0 == row.key.model } ?? true)
         }
         .sorted { ($1.key.day, $0.sequence) < ($0.key.day, $1.sequence) }
     }
