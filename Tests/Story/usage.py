@@ -15,9 +15,10 @@ def today():
 
 
 def theirs(world):
-    """What LiteLLM's daily activity says of today: by key hash, and as a whole."""
+    """What LiteLLM's daily activity says of today: by key hash, by provider, and as a whole."""
     path = f"/user/daily/activity?start_date={today()}&end_date={today()}&page_size=1000"
-    by_key, total, number = collections.defaultdict(lambda: figures({})), figures({}), 1
+    by_key, by_provider = (collections.defaultdict(lambda: figures({})) for _ in range(2))
+    total, number = figures({}), 1
     while True:
         answer = world.litellm.ask("GET", f"{path}&page={number}")
         # A page has whatever its rows add up to.
@@ -25,8 +26,10 @@ def theirs(world):
             total = add(total, figures(result["metrics"]))
             for key, entry in result["breakdown"]["api_keys"].items():
                 by_key[key] = add(by_key[key], figures(entry["metrics"]))
+            for provider, entry in result["breakdown"]["providers"].items():
+                by_provider[provider] = add(by_provider[provider], figures(entry["metrics"]))
         if not answer["metadata"]["has_more"]:
-            return by_key, total
+            return by_key, by_provider, total
         number += 1
 
 
@@ -69,7 +72,7 @@ def quiet(world):
 
 def disagreements(world):
     """What differs, in words; and what was spent."""
-    by_key, total = quiet(world)
+    by_key, by_provider, total = quiet(world)
     job = world.api.ask("POST", "/api/v1/admin/usage/refresh-today", token=world.admin)["job"]["id"]
     world.eventually("today's usage is taken over", lambda: is_done(world, job))
     ours = world.rows(
@@ -92,11 +95,11 @@ def disagreements(world):
                 wrong.append(f"key {row['key_hash'][:8]}: spent {mine['spend']}, logged {logs[row['key_hash']]}")
     wrong += [f"key {key[:8]}: used in LiteLLM only" for key, used in by_key.items() if used["requests"]]
     wrong += compare("the day", sums, total)
-    wrong += told(world, total)
+    wrong += told(world, by_provider, total)
     return wrong, total
 
 
-def told(world, total):
+def told(world, by_provider, total):
     """What the API's own answers make of it, the parts included."""
     days = {"startDate": today(), "endDate": today()}
     answer = world.api.ask("POST", "/api/v1/admin/usage/analytics", days, world.admin)
@@ -107,6 +110,10 @@ def told(world, total):
         "providers": sum(answer["totalCost"]["byProvider"].values()), "summary": summary["cost"]}.items()}
     wrong = [f"{name}: the API says {cost} was spent, LiteLLM {total['spend']}"
              for name, cost in costs.items() if abs(cost - total["spend"]) >= CENT]
+    for provider, used in by_provider.items():
+        cost = decimal.Decimal(str(answer["totalCost"]["byProvider"].get(provider, 0)))
+        if abs(cost - used["spend"]) >= CENT:
+            wrong.append(f"{provider}: the API says {cost} was spent, LiteLLM {used['spend']}")
     for name, requests in (("analytics", answer["totalRequests"]), ("summary", summary["requests"])):
         if requests != total["requests"]:
             wrong.append(f"{name}: the API says {requests} requests, LiteLLM {total['requests']}")

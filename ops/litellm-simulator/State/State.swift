@@ -31,8 +31,8 @@ struct State: Sendable {
         for id in teams.keys { teams[id]?.resetBudgetIfDue(now: now) }
     }
 
-    /// The deployment that serves the public name `model`.
-    func deployment(of model: String) -> ModelRow? { models.first { $0.name == model && !$0.blocked } }
+    /// One of the deployments that serve the public name `model`, another each time as in LiteLLM.
+    func deployment(of model: String) -> ModelRow? { models.filter { $0.name == model && !$0.blocked }.randomElement() }
 
     /// Takes `userID` out of the team's members and the team out of the user's list.
     mutating func removeMember(_ userID: String, fromTeam teamID: String) {
