@@ -39,6 +39,7 @@ package struct JobCatalog: Sendable {
         KeyUpdate.self,
         KeysBulk.self,
         KeysBulkExtend.self,
+        KeysBulkPurge.self,
         KeysBulkRevoke.self,
         KeysExpire.self,
         KeysSnapshot.self,

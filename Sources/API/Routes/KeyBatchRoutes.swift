@@ -86,8 +86,9 @@ struct KeyBatchRoutes: RouteGroup {
     private func list(_ call: AuthenticatedCall) async throws -> Response {
         var query = try call.call.query()
         let page = query.page(maxLimit: Self.longestPage)
+        let name = query.string("name", limit: 100)
         try query.check()
-        let found = try await store.list(page, in: database)
+        let found = try await store.list(named: name, page, in: database)
         let counts = try await store.counts(of: found.items.map(\.id), in: database)
         return .json(
             PagedAnswer(
@@ -121,7 +122,9 @@ struct KeyBatchRoutes: RouteGroup {
 
     private func retry(_ call: AuthenticatedCall) async throws -> Response {
         try await change(call, try await call.call.body(), KeysBulk.self) { id, actor, transaction in
-            try await batches.retry(id, by: actor, in: transaction)
+            try await batches.retry(
+                id, mayMakePeople: call.principal.may(.usersWrite),
+                maySubscribe: call.principal.may(.adminSubscriptionsWrite), by: actor, in: transaction)
         }
     }
 

@@ -115,6 +115,7 @@ struct KeySelectionView: ResourceBody {
     func writeMembers(to json: inout JSONWriter) {
         json.member("dryRun", isDryRun)
         json.member("matched", preview.count)
+        json.member("waiting", preview.waiting)
         json.name("sample")
         json.array(preview.sample) { json, key in
             json.object { json in

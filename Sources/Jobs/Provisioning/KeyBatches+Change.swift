@@ -5,6 +5,8 @@ package import Shared
 package struct KeyBulkPreview: Sendable {
     /// Live keys that are meant.
     package let count: Int
+    /// Keys of batches that are still to be made.
+    package let waiting: Int
     /// The first of them.
     package let sample: [APIKey]
 }
@@ -15,11 +17,16 @@ extension KeyBatches {
 
     // MARK: A batch
 
-    /// Tries again what failed. Only whoever asked for the batch does so: its keys are made in that name.
+    /// Tries again what failed. Only whoever asked for the batch does so, as its keys are made in that name; what the
+    /// request needed they need now.
     ///
+    /// - Parameters:
+    ///   - mayMakePeople: as in ``KeyBatchRequest``.
+    ///   - maySubscribe: as in ``KeyBatchRequest``.
     /// - Throws: ``ProvisioningError`` `batchNotFound`, `roleBeyondOwn`, `batchConflict`.
     package func retry(
-        _ id: UUID, by actor: AuditActor, in transaction: PostgresTransaction
+        _ id: UUID, mayMakePeople: Bool, maySubscribe: Bool, by actor: AuditActor,
+        in transaction: PostgresTransaction
     ) async throws -> (batch: KeyBatch, job: EnqueuedJob) {
         let batch = try await lock(id, in: transaction)
         guard batch.cancelledAt == nil else {
@@ -28,6 +35,10 @@ extension KeyBatches {
         guard (actor.requester.id ?? actor.name) == batch.requester else {
             throw ProvisioningError(.roleBeyondOwn, "A batch is retried only by whoever asked for it.")
         }
+        guard maySubscribe || !batch.subscribes else {
+            throw ProvisioningError(
+                .roleBeyondOwn, "The batch subscribes people, which needs the permission admin:subscriptions:write.")
+        }
         let running = try await queue.unfinished(orderKey: KeysBulk(batchId: id).orderKey, in: transaction)
         if let jobId = running.first {
             throw ProvisioningError(
@@ -35,6 +46,11 @@ extension KeyBatches {
         }
         let count = try await batches.retryFailed(of: id, in: transaction)
         guard count > 0 else { throw ProvisioningError(.batchConflict, "No key of this batch has failed.") }
+        let makesPeople = try await batches.hasNewcomers(id, in: transaction)
+        guard mayMakePeople || !makesPeople else {
+            throw ProvisioningError(
+                .roleBeyondOwn, "People who are not known yet are made only with the permission users:write.")
+        }
         let job = try await start(batch, actor.requester, in: transaction)
         try await note("API_KEYS_BULK_RETRY", batch, job.id, ["keys": .int(count)], by: actor, in: transaction)
         return (try await lock(id, in: transaction), job)
@@ -65,9 +81,7 @@ extension KeyBatches {
     package func revoke(
         batch id: UUID, reason: String?, by actor: AuditActor, in transaction: PostgresTransaction
     ) async throws -> (batch: KeyBatch, job: EnqueuedJob) {
-        let batch = try await lock(id, in: transaction)
-        let isMaking = try await batches.counts(of: [id], in: transaction)[id].map { $0[.waiting] > 0 } ?? false
-        if isMaking { try await stop(batch, by: actor, in: transaction) }
+        _ = try await lock(id, in: transaction)
         let job = try await revoke(KeySelection(batchId: id), reason: reason, by: actor, in: transaction)
         return (try await lock(id, in: transaction), job)
     }
@@ -117,7 +131,9 @@ extension KeyBatches {
         for id in ids {
             if let key = try await keys.keys.find(id, in: executor) { sample.append(key) }
         }
-        return KeyBulkPreview(count: try await keys.keys.count(selection, in: executor), sample: sample)
+        return KeyBulkPreview(
+            count: try await keys.keys.count(selection, in: executor),
+            waiting: try await batches.countWaiting(selection, in: executor), sample: sample)
     }
 
     /// Stores the job that prolongs the keys; those that last longer already stay as they are.
@@ -136,10 +152,17 @@ extension KeyBatches {
             by: actor, in: transaction)
     }
 
-    /// Stores the job that revokes the keys.
+    /// Stores the job that revokes the keys. Those that are not made yet stay unmade: their batches are stopped.
     package func revoke(
         _ selection: KeySelection, reason: String?, by actor: AuditActor, in transaction: PostgresTransaction
     ) async throws -> EnqueuedJob {
+        for id in try await batches.unmade(selection, in: transaction) {
+            // Waits for a chunk that is being made: what it makes is meant too.
+            let batch = try await lock(id, in: transaction)
+            try await stop(batch, by: actor, in: transaction)
+            try await note(
+                "API_KEYS_BULK_CANCEL", batch, batch.jobId, ["revoke": true], by: actor, in: transaction)
+        }
         let selection = try await fixed(selection, in: transaction)
         return try await enqueue(
             KeysBulkRevoke(selection: selection, reason: reason), "API_KEYS_BULK_REVOKE", selection,

@@ -12,6 +12,8 @@ package struct StandingSchedules: Sendable {
     package var deadLetterDays = 90
     /// Days that decided ticks are kept.
     package var tickDays = 30
+    /// Days that batches of keys are kept.
+    package var keyBatchDays = 365
 
     /// Whether single requests are taken over, and the days that they are kept.
     package var keepsRequestLog = false
@@ -29,6 +31,7 @@ package struct StandingSchedules: Sendable {
         modelSyncInterval = configuration.worker.modelSyncInterval
         historyDays = max(1, Int(configuration.worker.historyRetention.inSeconds / 86_400))
         deadLetterDays = max(1, Int(configuration.worker.deadLetterRetention.inSeconds / 86_400))
+        keyBatchDays = max(1, Int(configuration.keys.batchRetention.inSeconds / 86_400))
         keepsRequestLog = configuration.usage.keepsRequestLog
         requestLogDays = max(1, Int(configuration.usage.requestLogRetention.inSeconds / 86_400))
     }
@@ -67,6 +70,9 @@ package struct StandingSchedules: Sendable {
             try ScheduleDraft(
                 name: "keys-expire", description: "Takes away keys whose time was over a week ago.",
                 job: KeysExpire(olderThanSeconds: 7 * 86_400), cron: "41 2 * * *", jitterSeconds: 600),
+            try ScheduleDraft(
+                name: "key-batches-purge", description: "Deletes ended batches of keys past their time; keys stay.",
+                job: KeysBulkPurge(days: keyBatchDays), cron: "47 3 * * *", jitterSeconds: 600),
             try ScheduleDraft(
                 name: "reconcile", description: "Compares LiteLLM with our rows; refuses what works and must not.",
                 job: ReconcileOrphans(dryRun: false), cron: "11 */6 * * *", jitterSeconds: 600),

@@ -185,4 +185,13 @@ extension PostgresJobStore {
             """
         ).map { try $0.decode(Int64.self) }
     }
+
+    /// Those of the resources of a type that a job which has not ended is about.
+    func unfinished(resources ids: [String], of type: String, in executor: any PostgresExecutor) async throws
+        -> [String]
+    {
+        try await executor.query(
+            "select distinct resource_id from jobs where resource_type = \(type) and resource_id = any (\(ids))"
+        ).map { try $0.decode(String.self) }
+    }
 }

@@ -98,6 +98,8 @@ package struct KeyConfiguration: Sendable {
     package let maxPerUser: Int
     /// `BULK_RESULTS_WINDOW_MINUTES`.
     package let bulkResultsWindow: Duration
+    /// `BULK_RETENTION_DAYS`.
+    package let batchRetention: Duration
 
     init(_ reader: inout SettingsReader) {
         sealer = reader.read(SettingsList.secretsKeys)
@@ -106,6 +108,7 @@ package struct KeyConfiguration: Sendable {
         rotationGrace = reader.read(SettingsList.keyRotationGrace)
         revealEnabled = reader.read(SettingsList.keyReveal)
         bulkResultsWindow = reader.read(SettingsList.bulkResultsWindow)
+        batchRetention = reader.read(SettingsList.bulkRetention)
         maxPerUser = reader.read(SettingsList.maxKeysPerUser)
     }
 }

@@ -82,11 +82,15 @@ extension SettingsList {
         usedBy: [.worker],
         "How long whoever asked for many keys at once can read their secrets (sealed meanwhile), counted from when "
             + "LiteLLM was seen to have the key; 0 for never.")
+    static let bulkRetention = Setting(
+        "BULK_RETENTION_DAYS", .duration(.days, 1...3650), default: .seconds(365 * 86_400), .keys, usedBy: [.worker],
+        "How long batches of keys are kept once they ended, from when they were asked for; their keys stay: the "
+            + "schedule `key-batches-purge`, unless an operator changed it.")
 
     static let keys = [
         secretsKeys.definition, secretRetention.definition, keyDeleteGrace.definition,
         keyRotationGrace.definition, maxKeysPerUser.definition, keyReveal.definition,
-        bulkResultsWindow.definition,
+        bulkResultsWindow.definition, bulkRetention.definition,
     ]
 
     /// A role's name as the API writes it.

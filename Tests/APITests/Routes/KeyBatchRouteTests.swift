@@ -246,6 +246,66 @@ struct KeyBatchRouteTests {
         }
     }
 
+    /// Lets every key of the batch fail, and its job be gone.
+    private func fail(_ id: String, _ api: APIHarness) async throws {
+        try await api.database.client.query("delete from jobs")
+        try await api.database.client.query(
+            """
+            update key_batch_items set is_due = false, error = '{"code": "tired", "message": "No more."}'
+            where batch_id = \(id)::uuid
+            """)
+    }
+
+    @Test(
+        "a retry needs the permissions that its batch needed", arguments: ["admin:subscriptions:write", "users:write"])
+    func retryPermissions(_ scope: String) async throws {
+        try await withPeople { api, _, people in
+            let secret = ServiceTokenSecret.mint()
+            _ = try await PostgresServiceTokenStore().insert(
+                name: "pipeline", secret: secret, scopes: ["admin:api_keys", scope], expiresAt: nil,
+                createdBy: "test", in: api.database.client)
+            let token = api.bearer(secret.secret.reveal())
+            var body = Self.body(people)
+            if scope == "users:write" {
+                body["subscribe"] = false
+                body["users"] = [["username": "x", "email": "x@x.org"]]
+            }
+            let made = try await api.send(.post, Self.path, .object(body), headers: token)
+            #expect(made.status == 202, "\(made.text)")
+            let id = try #require(made["id"]?.stringValue)
+            try await fail(id, api)
+            try await api.database.client.query("update service_tokens set scopes = '{admin:api_keys}'")
+            let refused = try await api.send(.post, "\(Self.path)/\(id)/retry", headers: token)
+            #expect(refused.status == 403 && refused.text.contains(scope), "\(refused.text)")
+            #expect(try await api.count("select count(*) from jobs") == 0)
+            #expect(try await api.count("select count(*) from key_batch_items where is_due") == 0)
+            try await api.database.client.query("update service_tokens set scopes = \(["admin:api_keys", scope])")
+            let again = try await api.send(.post, "\(Self.path)/\(id)/retry", headers: token)
+            #expect(again.status == 202 && again["counts", "waiting"] == again["total"], "\(again.text)")
+        }
+    }
+
+    @Test("batches are found by name, whoever asked; keys that wait are counted, and not made after a revocation")
+    func namesAndWaiting() async throws {
+        try await withPeople { api, admin, people in
+            for caller in [admin, try await api.addAdmin("other")] {
+                #expect(try await api.send(.post, Self.path, .object(Self.body(people)), as: caller).status == 202)
+            }
+            let other = Self.body(people, name: "else")
+            #expect(try await api.send(.post, Self.path, .object(other), as: admin).status == 202)
+            let named = try await api.send(.get, Self.path + "?name=INTRO", as: admin)
+            #expect(named["pagination", "total"] == 2 && named["data", "0", "name"] == "intro", "\(named.text)")
+            #expect(try await api.send(.get, Self.path + "?name=intr", as: admin)["pagination", "total"] == 0)
+            let dry = try await api.send(
+                .post, Self.path + "/revoke", ["labels": ["ws1"], "dryRun": true], as: admin)
+            #expect(dry["matched"] == 0 && dry["waiting"] == 9, "\(dry.text)")
+            let revoked = try await api.send(.post, Self.path + "/revoke", ["labels": ["ws1"]], as: admin)
+            #expect(revoked.status == 202 && revoked["waiting"] == 9, "\(revoked.text)")
+            let list = try await api.send(.get, Self.path, as: admin)
+            #expect(list["data"]?.arrayValue?.map { $0["counts"]?["cancelled"] } == [3, 3, 3], "\(list.text)")
+        }
+    }
+
     @Test("keys of labels are counted first, then prolonged and revoked, whichever batch made them")
     func labels() async throws {
         try await withPeople(worker: true) { api, admin, people in

@@ -39,6 +39,13 @@ extension KindBench {
         return (made.batch, jobId)
     }
 
+    /// As somebody with every permission does.
+    func retry(
+        _ batch: KeyBatch, in transaction: PostgresTransaction
+    ) async throws -> (batch: KeyBatch, job: EnqueuedJob) {
+        try await batches.retry(batch.id, mayMakePeople: true, maySubscribe: true, by: actor, in: transaction)
+    }
+
     func cut(_ jobId: Int64, _ chunk: Int) async throws {
         try await database.query(
             "update jobs set args = jsonb_set(args, '{chunk}', to_jsonb(\(chunk))) where id = \(jobId)")

@@ -82,13 +82,13 @@ struct KeysBulkTests {
 
             try await bench.subscribe(people[2], to: "gpt")
             let again = try await bench.database.withTransaction {
-                try await bench.batches.retry(batch.id, by: bench.actor, in: $0)
+                try await bench.retry(batch, in: $0)
             }
             try await bench.begin(again.job.id)
             #expect(try await bench.endFamily(again.job.id, as: KeysBulk.Output.self).ready == 4)
             await #expect(throws: ProvisioningError.self) {
                 try await bench.database.withTransaction {
-                    _ = try await bench.batches.retry(batch.id, by: bench.actor, in: $0)
+                    _ = try await bench.retry(batch, in: $0)
                 }
             }
         }
@@ -113,7 +113,7 @@ struct KeysBulkTests {
             let before = try await bench.items(batch)
             #expect(before.map(\.status) == [.failed, .ready] && before[0].error?.code == "tired")
             let again = try await bench.database.withTransaction {
-                try await bench.batches.retry(batch.id, by: bench.actor, in: $0)
+                try await bench.retry(batch, in: $0)
             }
             try await bench.begin(again.job.id)
             #expect(try await bench.endFamily(again.job.id, as: KeysBulk.Output.self).ready == 2)

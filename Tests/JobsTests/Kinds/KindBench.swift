@@ -20,6 +20,7 @@ struct KindBench: Sendable {
         KeyVerify.self, KeyAccess.self, KeyRevoke.self,
         KeyDelete.self, KeyUpdate.self, KeyRotate.self, KeyRetire.self, KeyResetSpend.self,
         KeysSnapshot.self, KeysExpire.self, KeysBulk.self, KeysBulkExtend.self, KeysBulkRevoke.self,
+        KeysBulkPurge.self,
         ModelSync.self, ModelApply.self, UsageFetchDay.self, SecretsPurge.self, ModelCascade.self,
         SubscriptionsExpire.self,
         QuotaReset.self, QuotaForgive.self, UserResetSpend.self, UsersBulkLimits.self, UsersSnapshot.self,

@@ -54,6 +54,7 @@ func problems(_ process: ProcessKind = .api, _ changes: [String: String]) async 
         #expect(worker.worker.heartbeat == .seconds(5))
         #expect(worker.worker.queues == [])
         #expect(worker.keys.secretRetention == .seconds(900))
+        #expect(worker.keys.batchRetention == .seconds(365 * 86_400))
         #expect(worker.keys.deleteGrace == .seconds(600))
         #expect(worker.notices == [])
     }
@@ -126,7 +127,8 @@ func problems(_ process: ProcessKind = .api, _ changes: [String: String]) async 
 
     @Test(arguments: [
         ("LITELLM_CA_FILE", "/no/such/file"), ("LITELLM_USE_ENV_PROXY", "perhaps"), ("SECRET_RETENTION_MINUTES", "0"),
-        ("WORKER_CONCURRENCY", "0"), ("HISTORY_RETENTION_DAYS", "12h"), ("WORKER_DRAIN_SECONDS", "-1"),
+        ("WORKER_CONCURRENCY", "0"), ("HISTORY_RETENTION_DAYS", "12h"), ("BULK_RETENTION_DAYS", "0"),
+        ("WORKER_DRAIN_SECONDS", "-1"),
     ])
     func refusesWrongValuesOfTheWorker(name: String, value: String) async throws {
         let found = try await problems(.worker, [name: value])

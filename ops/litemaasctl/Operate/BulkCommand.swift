@@ -10,7 +10,7 @@ struct BulkCommand: AsyncParsableCommand {
         discussion: "Works over REST alone (--url or LITEMAAS_URL, with LITEMAAS_TOKEN); see docs/bulk-keys.md.",
         subcommands: [
             BulkCreateCommand.self, BulkStatusCommand.self, BulkResultsCommand.self, BulkExtendCommand.self,
-            BulkRevokeCommand.self,
+            BulkRevokeCommand.self, BulkCancelCommand.self, BulkRetryCommand.self,
         ])
 }
 
@@ -67,10 +67,16 @@ struct BulkCreateCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let body = try request()
+        let file = try users.map(PeopleFile.init)
+        let body = try request(file)
         let isQuiet = options.output.json
         let batch = try await options.actOverREST { way in
-            let made = try await way.createBatch(body)
+            let made: BatchReport
+            do {
+                made = try await way.createBatch(body)
+            } catch let refusal as CommandRefusal {
+                throw file?.naming(refusal) ?? refusal
+            }
             guard wait else { return made }
             let done = try await Self.follow(made, way, isQuiet: isQuiet)
             if let output {
@@ -83,7 +89,7 @@ struct BulkCreateCommand: AsyncParsableCommand {
         if wait, batch.state != "completed" { throw ExitStatus.refused }
     }
 
-    private func request() throws -> JSONValue {
+    private func request(_ file: PeopleFile?) throws -> JSONValue {
         var members = try template.map(Self.template) ?? [:]
         if !model.isEmpty { members["modelIds"] = .array(model.map(JSONValue.string)) }
         let texts = [
@@ -97,7 +103,7 @@ struct BulkCreateCommand: AsyncParsableCommand {
             "name": .string(name), "template": .object(members), "labels": .array(label.map(JSONValue.string)),
             "subscribe": .bool(subscribe),
         ]
-        if let users { body["users"] = try PeopleFile.read(users) }
+        if let file { body["users"] = .array(file.people) }
         if let user, let count {
             body["userId"] = .string(user)
             body["count"] = .int(count)
@@ -116,7 +122,7 @@ struct BulkCreateCommand: AsyncParsableCommand {
     }
 
     /// Shows a bar until every key has come to its end.
-    private static func follow(_ made: BatchReport, _ way: RESTOperator, isQuiet: Bool) async throws -> BatchReport {
+    static func follow(_ made: BatchReport, _ way: RESTOperator, isQuiet: Bool) async throws -> BatchReport {
         var bar = ProgressBar(isQuiet: isQuiet)
         var batch = made
         while batch.state == "running" {
@@ -136,14 +142,14 @@ struct BulkStatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status", abstract: "Shows a batch, or the newest ones.")
 
-    @Argument(help: "The batch's id.")
-    var id: String?
+    @Argument(help: "The batch's name or id.")
+    var batch: String?
     @OptionGroup var options: OperatorOptions
 
     func run() async throws {
-        if let id {
+        if let batch {
             return try Self.show(
-                try await options.actOverREST { try await $0.batch(id) }, json: options.output.json)
+                try await options.actOverREST { try await $0.batch(batch) }, json: options.output.json)
         }
         let batches = try await options.actOverREST { try await $0.batches(limit: 20) }
         if options.output.json { return try Console.printJSON(batches) }
@@ -183,8 +189,8 @@ struct BulkResultsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "results", abstract: "The keys of a batch, with their secrets for whoever asked for it.")
 
-    @Argument(help: "The batch's id.")
-    var id: String
+    @Argument(help: "The batch's name or id.")
+    var batch: String
     @Option(help: "csv, json or jsonl; without it by the name of --output, else csv.")
     var format: String?
     @Option(help: "A new file, readable for you alone; else standard output.")
@@ -198,7 +204,9 @@ struct BulkResultsCommand: AsyncParsableCommand {
 
     func run() async throws {
         let format = format ?? output.map(Self.format(of:)) ?? "csv"
-        let bytes = try await options.actOverREST { try await $0.results(id, format: format) }
+        let bytes = try await options.actOverREST { way in
+            try await way.results(try await way.batch(batch).id, format: format)
+        }
         if let output {
             try PrivateFile.write(bytes, to: output)
         } else {

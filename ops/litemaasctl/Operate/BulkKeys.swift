@@ -25,10 +25,13 @@ struct BulkAnswer: Codable, Sendable {
     var job: Job?
     /// Live keys that labels mean.
     var matched: Int?
+    /// Keys with these labels that are still to be made.
+    var waiting: Int?
 }
 
 /// Which keys an action is about, in the words of its path.
 enum BulkTarget: Sendable {
+    /// By its id.
     case batch(String)
     case labels([String], match: String)
 }
@@ -39,13 +42,42 @@ extension RESTOperator {
 
     func createBatch(_ body: JSONValue) async throws -> BatchReport { try await send(.post, Self.bulk, body: body) }
 
-    func batches(limit: Int) async throws -> [BatchReport] {
+    /// The newest batches; with a name only those.
+    func batches(named name: String? = nil, limit: Int) async throws -> [BatchReport] {
         struct Page: Decodable { let data: [BatchReport] }
-        let page: Page = try await send(.get, Self.bulk, query: [("limit", "\(limit)")])
+        let page: Page = try await send(
+            .get, Self.bulk, query: [("limit", "\(limit)")] + (name.map { [("name", $0)] } ?? []))
         return page.data
     }
 
-    func batch(_ id: String) async throws -> BatchReport { try await send(.get, "\(Self.bulk)/\(Self.path(id))") }
+    /// The batch with this id, or else of this name, which different people may have given.
+    func batch(_ nameOrId: String) async throws -> BatchReport {
+        if UUID(uuidString: nameOrId) != nil {
+            return try await send(.get, "\(Self.bulk)/\(Self.path(nameOrId))")
+        }
+        let found = try await batches(named: nameOrId, limit: 50)
+        guard found.count <= 1 else {
+            let each = found.map { "  \($0.id), asked for by \($0.requestedBy)" }.joined(separator: "\n")
+            throw CommandRefusal(
+                status: .usage, "There are \(found.count) batches named '\(nameOrId)'; name one by its id:\n\(each)")
+        }
+        guard let batch = found.first else {
+            throw CommandRefusal(status: .notFound, "There is no batch of keys with the name or id '\(nameOrId)'.")
+        }
+        return batch
+    }
+
+    /// Tries again what failed.
+    func retry(batch id: String) async throws -> BatchReport {
+        try await send(.post, "\(Self.bulk)/\(Self.path(id))/retry")
+    }
+
+    /// Stops a batch; the job revokes its keys where that was asked for.
+    func cancel(batch id: String, revoking: Bool, reason: String?) async throws -> BulkAnswer {
+        try await send(
+            .post, "\(Self.bulk)/\(Self.path(id))/cancel", query: [("revoke", "\(revoking)")],
+            body: .object(reason.map { ["reason": .string($0)] } ?? [:]))
+    }
 
     /// The results as a file of this format.
     func results(_ id: String, format: String) async throws -> [UInt8] {
@@ -70,47 +102,64 @@ extension RESTOperator {
 }
 
 /// People for whom keys are, as a file names them.
-enum PeopleFile {
+struct PeopleFile: Sendable {
+    let path: String
+    private(set) var people: [JSONValue] = []
+    /// The file's row of each of them, from 1.
+    private var rows: [Int] = []
+
     /// CSV whose first row names `id`, or `username`, `email` and `fullName`; or lines of JSON (`.jsonl`, `.ndjson`).
-    static func read(_ path: String) throws -> JSONValue {
+    init(_ path: String) throws {
+        self.path = path
         let text: String
         do {
             text = try String(contentsOf: URL(filePath: path), encoding: .utf8)
         } catch {
             throw CommandFailure(description: "\(path) cannot be read as UTF-8.")
         }
-        guard !path.hasSuffix(".jsonl"), !path.hasSuffix(".ndjson") else { return try lines(text, path) }
-        do {
-            let rows = try CSVReader.rows(text)
-            guard let titles = rows.first?.cells else { throw CommandRefusal(status: .usage, "\(path) is empty.") }
-            return .array(
-                try rows.dropFirst().map { row in
-                    guard row.cells.count == titles.count else {
-                        throw CommandRefusal(
-                            status: .usage,
-                            "\(path), row \(row.number): it has \(row.cells.count) columns, not \(titles.count).")
-                    }
-                    let members = zip(titles, row.cells).filter { !$0.1.isEmpty }.map {
-                        ($0.trimmingCharacters(in: .whitespaces), JSONValue.string($1))
-                    }
-                    return .object(Dictionary(members, uniquingKeysWith: { first, _ in first }))
-                })
-        } catch let error as CSVError {
+        if path.hasSuffix(".jsonl") || path.hasSuffix(".ndjson") { try readLines(text) } else { try readCSV(text) }
+        guard !people.isEmpty else { throw CommandRefusal(status: .usage, "\(path) names nobody.") }
+    }
+
+    private mutating func readCSV(_ text: String) throws {
+        let table: [(number: Int, cells: [String])]
+        do throws(CSVError) {
+            table = try CSVReader.rows(text)
+        } catch {
             throw CommandRefusal(status: .usage, "\(path), row \(error.row): it \(error.reason).")
+        }
+        let titles = (table.first?.cells ?? []).map { $0.trimmingCharacters(in: .whitespaces) }
+        for row in table.dropFirst() {
+            guard row.cells.count == titles.count else {
+                throw CommandRefusal(
+                    status: .usage,
+                    "\(path), row \(row.number): it has \(row.cells.count) columns, not \(titles.count).")
+            }
+            let members = zip(titles, row.cells).filter { !$0.1.isEmpty }.map { ($0, JSONValue.string($1)) }
+            people.append(.object(Dictionary(members, uniquingKeysWith: { first, _ in first })))
+            rows.append(row.number)
         }
     }
 
-    private static func lines(_ text: String, _ path: String) throws -> JSONValue {
-        var people: [JSONValue] = []
+    private mutating func readLines(_ text: String) throws {
         for (index, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated()
         where line.contains(where: { !$0.isWhitespace }) {
             do {
                 people.append(try JSON.decoder.decode(JSONValue.self, from: Data(line.utf8)))
+                rows.append(index + 1)
             } catch is DecodingError {
                 throw CommandRefusal(status: .usage, "\(path), row \(index + 1): it is not JSON.")
             }
         }
-        return .array(people)
+    }
+
+    /// Says where in the file the people are whom the API refuses: `users[3].email` is `people.csv, row 5, email`.
+    func naming(_ refusal: CommandRefusal) -> CommandRefusal {
+        let text = refusal.description.replacing(/users\[([0-9]+)\](?:\.([A-Za-z]+))?/) { match in
+            guard let index = Int(match.1), rows.indices.contains(index) else { return String(match.0) }
+            return "\(path), row \(rows[index])" + (match.2.map { ", \($0)" } ?? "")
+        }
+        return CommandRefusal(status: refusal.status, text)
     }
 }
 

@@ -243,7 +243,12 @@ struct RESTOperator: Operator {
     private static func message(_ response: HTTPClientResponse) -> String? {
         do {
             let body = try JSON.decoder.decode(JSONValue.self, from: Data(response.body))
-            return body["error"]?["message"]?.stringValue ?? body["message"]?.stringValue
+            let message = body["error"]?["message"]?.stringValue ?? body["message"]?.stringValue
+            let faults = body["error"]?["details"]?["validation"]?.arrayValue ?? []
+            // One fault is the message already.
+            guard let message, faults.count > 1 else { return message }
+            return message
+                + faults.map { "\n  \($0["field"]?.stringValue ?? ""): \($0["message"]?.stringValue ?? "")" }.joined()
         } catch {
             // Not JSON: a proxy's page, of which the status says enough.
             return nil

@@ -23,16 +23,25 @@ extension PostgresAPIKeyStore {
 
     private static func matches(_ selection: KeySelection) -> PostgresFragment {
         guard let batchId = selection.batchId else {
-            let (labels, asOf) = (selection.labels, selection.asOf)
+            let asOf = selection.asOf
             // The second condition lets the partial index serve.
             return """
                 k.is_active and k.labels <> '{}' and (\(asOf)::timestamptz is null or k.created_at <= \(asOf)::timestamptz)
-                and case when \(selection.match == .all) then k.labels @> \(labels)::text[]
-                    else k.labels && \(labels)::text[] end
+                and \(selection.labelled("k.labels"))
                 """
         }
         return """
             k.is_active and k.id in (select i.api_key_id from key_batch_items i where i.batch_id = \(batchId))
             """
+    }
+}
+
+extension KeySelection {
+    /// Whether this column holds all, or any, of the labels.
+    func labelled(_ column: StaticString) -> PostgresFragment {
+        """
+        case when \(match == .all) then \(unescaped: column) @> \(labels)::text[]
+            else \(unescaped: column) && \(labels)::text[] end
+        """
     }
 }

@@ -59,6 +59,7 @@ extension PostgresKeyBatchStore {
             """
             update key_batch_items set is_due = true, error = null
             where batch_id = \(id) and not is_due and (error ->> 'jobId')::bigint = \(jobId)
+                and exists (select from key_batches b where b.id = batch_id and b.cancelled_at is null)
             """)
     }
 
@@ -81,6 +82,82 @@ extension PostgresKeyBatchStore {
         try await transaction.query(
             "update key_batches set cancelled_at = coalesce(cancelled_at, now()) where id = \(id)")
         try await transaction.query("update key_batch_items set is_due = false where batch_id = \(id) and is_due")
+    }
+
+    // MARK: What is not made
+
+    /// How many keys of a selection are still to be made.
+    package func countWaiting(_ selection: KeySelection, in executor: any PostgresExecutor) async throws -> Int {
+        try await executor.query(
+            """
+            select count(*) from key_batches b join key_batch_items i on i.batch_id = b.id
+            where \(Self.matches(selection)) and i.is_due and i.api_key_id is null
+            """
+        ).one(Int.self)
+    }
+
+    /// Batches with keys of a selection that may still be made: they wait, or can be tried again. In the order in which
+    /// they are to be locked.
+    package func unmade(_ selection: KeySelection, in transaction: PostgresTransaction) async throws -> [UUID] {
+        try await transaction.query(
+            """
+            select b.id from key_batches b
+            where \(Self.matches(selection)) and exists (
+                select from key_batch_items i
+                where i.batch_id = b.id and i.api_key_id is null and (i.is_due or i.error is not null))
+            order by b.id
+            """
+        ).map { try $0.decode(UUID.self) }
+    }
+
+    private static func matches(_ selection: KeySelection) -> PostgresFragment {
+        guard let batchId = selection.batchId else {
+            return "b.cancelled_at is null and \(selection.labelled("b.labels"))"
+        }
+        return "b.cancelled_at is null and b.id = \(batchId)"
+    }
+
+    /// Whether a key that is to be made is for somebody whom nobody knows yet.
+    package func hasNewcomers(_ id: UUID, in transaction: PostgresTransaction) async throws -> Bool {
+        try await transaction.query(
+            """
+            select exists (
+                select from key_batch_items i
+                where i.batch_id = \(id) and i.is_due and i.user_id is null
+                    and not exists (select from users u where lower(u.email) = lower(i.email)))
+            """
+        ).one(Bool.self)
+    }
+
+    // MARK: Retention
+
+    /// Locks batches that were asked for so many days ago, after an id, by id; those that somebody changes are left out.
+    package func lockOld(
+        days: Int, after id: UUID?, limit: Int, in transaction: PostgresTransaction
+    ) async throws -> [UUID] {
+        try await transaction.query(
+            """
+            select id from key_batches
+            where created_at < now() - \(days) * interval '1 day' and (\(id)::uuid is null or id > \(id)::uuid)
+            order by id limit \(limit) for update skip locked
+            """
+        ).map { try $0.decode(UUID.self) }
+    }
+
+    /// Deletes those of the locked batches that have ended and of which no secret is kept for whoever asked. Their keys
+    /// stay. Gives how many.
+    package func deleteEnded(_ ids: [UUID], in transaction: PostgresTransaction) async throws -> Int {
+        try await transaction.query(
+            """
+            delete from key_batches b where b.id = any (\(ids)) and not exists (
+                select from key_batch_items i left join api_keys k on k.id = i.api_key_id
+                where i.batch_id = b.id and (
+                    \(unescaped: Self.status) in ('waiting', 'creating')
+                    or exists (
+                        select from sealed_secrets s
+                        where s.purpose = 'api_key.batch' and s.row_id = k.key_hash and s.delete_after > now())))
+            """
+        ).affectedRows
     }
 
     // MARK: People

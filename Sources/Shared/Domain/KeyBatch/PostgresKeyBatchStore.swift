@@ -67,14 +67,17 @@ package struct PostgresKeyBatchStore: Sendable {
             .first.map(Self.batch)
     }
 
-    /// A page of batches, newest first.
-    package func list(_ page: PageRequest, in executor: any PostgresExecutor) async throws -> Page<KeyBatch> {
+    /// A page of batches, newest first: all, or those of this name, ignoring case.
+    package func list(
+        named name: String? = nil, _ page: PageRequest, in executor: any PostgresExecutor
+    ) async throws -> Page<KeyBatch> {
+        let matches: PostgresFragment = "(\(name)::text is null or lower(name) = lower(\(name)::text))"
         let rows = try await executor.query(
             """
-            select \(unescaped: Self.columns) from key_batches order by created_at desc, id
+            select \(unescaped: Self.columns) from key_batches where \(matches) order by created_at desc, id
             limit \(page.size) offset \(page.offset)
             """)
-        let total = try await executor.query("select count(*) from key_batches").one(Int.self)
+        let total = try await executor.query("select count(*) from key_batches where \(matches)").one(Int.self)
         return Page(items: try rows.map(Self.batch), total: total)
     }
 
@@ -155,7 +158,7 @@ package struct PostgresKeyBatchStore: Sendable {
         ) as results_until
         """
 
-    private static let status: StaticString = """
+    static let status: StaticString = """
         case when i.is_due then 'waiting'
             when i.api_key_id is null then case when i.error is null then 'cancelled' else 'failed' end
             when not k.is_active then case when k.revoked_at is null then 'revoking' else 'revoked' end
