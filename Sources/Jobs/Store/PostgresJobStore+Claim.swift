@@ -89,7 +89,7 @@ extension PostgresJobStore {
             }
         return """
             update jobs set state = 1, attempt = least(attempt, 32766) + 1, token = token + 1, worker_id = \(workerId),
-                started_at = now()
+                started_at = clock_timestamp()
             where ctid = any (array (
                 \(selection)
                 order by priority, id
@@ -107,7 +107,7 @@ extension PostgresJobStore {
     ) -> PostgresQuery {
         """
         update jobs set state = 1, attempt = least(attempt, 32766) + 1, token = token + 1, worker_id = \(workerId),
-            started_at = now()
+            started_at = clock_timestamp()
         where ctid = any (array (
             with recursive levels as (
                 (select priority, run_at from jobs
@@ -158,7 +158,7 @@ extension PostgresJobStore {
             let rows = try await executor.query(
                 """
                 update jobs set state = 1, attempt = least(attempt, 32766) + 1, token = token + 1, worker_id = \(workerId),
-                    started_at = now()
+                    started_at = clock_timestamp()
                 where ctid = any (array (
                     select ctid from jobs
                     where queue_id = \(queueId) and upstream = \(upstream) and state = 0 and kind_id = any (\(kinds))
