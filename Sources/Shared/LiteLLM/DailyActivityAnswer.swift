@@ -83,24 +83,28 @@ extension LiteLLMUsageMetrics: Decodable {
 /// Which provider served what a key used, as far as the answer lets one tell: it has the parts by key and model, and by
 /// key and provider, but not by all three.
 private struct Providers {
-    private var parts: [String: [String: LiteLLMUsageMetrics]] = [:]
+    private var parts: [String: [String?: LiteLLMUsageMetrics]] = [:]
 
     init(_ day: ActivityDay) {
         for (provider, entry) in day.providers {
-            for (key, part) in entry.keys { parts[key, default: [:]][provider] = part.metrics }
+            for (key, part) in entry.keys {
+                // What was refused before a deployment was chosen is booked to this name.
+                let isNobodys = provider == "unknown" && !part.metrics.hasAnswers
+                parts[key, default: [:]][isNobodys ? nil : provider] = part.metrics
+            }
         }
     }
 
-    /// What the key used of one model, by provider. The only provider of the key served it all; or, of what was
-    /// answered, the only one that answered it, since refused requests are booked to a provider named `unknown`. A key
-    /// that used one model alone used it as it used its providers. Otherwise it is left open.
+    /// What the key used of one model, by provider. A key that used one model alone used it as it used its providers.
+    /// Otherwise the only provider of the key served it all; or, of what was answered, the only one that answered it.
+    /// What remains is left open.
     func split(_ metrics: LiteLLMUsageMetrics, of key: String, isAll: Bool) -> [String?: LiteLLMUsageMetrics] {
         let all = parts[key] ?? [:]
-        let candidates = all.count == 1 || !metrics.hasAnswers ? all : all.filter { $0.value.hasAnswers }
-        if candidates.count == 1 { return [candidates.first?.key: metrics] }
         let sum = all.values.reduce(into: LiteLLMUsageMetrics()) { $0 += $1 }
-        guard isAll, sum.agrees(with: metrics) else { return [nil: metrics] }
-        return Dictionary(uniqueKeysWithValues: all.map { ($0.key, $0.value) })
+        if isAll, !all.isEmpty, sum.agrees(with: metrics) { return all }
+        let candidates = all.count == 1 || !metrics.hasAnswers ? all : all.filter { $0.value.hasAnswers }
+        guard candidates.count == 1, let only = candidates.first else { return [nil: metrics] }
+        return [only.key: metrics]
     }
 }
 
@@ -134,14 +138,14 @@ struct DailyActivityLedger {
     private var rows: [RowKey: LiteLLMUsageMetrics] = [:]
     private var owners: [String: Owner] = [:]
     private var total = LiteLLMUsageMetrics()
-    /// The deployments' models that each key used.
+    /// The deployments' models that answered each key; whoever has a key may be refused others without end.
     private(set) var models: [String: Set<String>] = [:]
 
     mutating func add(_ day: ActivityDay) {
         total += day.metrics
         addRows(day)
         for (model, entry) in day.models {
-            for key in entry.keys.keys { models[key, default: []].insert(model) }
+            for (key, part) in entry.keys where part.metrics.hasAnswers { models[key, default: []].insert(model) }
         }
     }
 

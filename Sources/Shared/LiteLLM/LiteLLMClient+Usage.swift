@@ -28,7 +28,7 @@ extension LiteLLMClient {
             {
                 continue
             }
-            return try await activityByProvider(walk.ledger, date: date)
+            return try await activityByProvider(walk.ledger, date: date, isOver: isOver)
         }
         throw LiteLLMError.listIncomplete("GET /user/daily/activity")
     }

@@ -1,32 +1,53 @@
 extension LiteLLMClient {
+    /// Models of deployments that LiteLLM is asked for one by one; beyond, all providers stay open.
+    private static let mostModels = 500
+
     /// The activity of a walk, with what it leaves open by provider found out: LiteLLM is asked again for each model of
-    /// its deployments that such keys used. Where that does not add up to what the walk had, as while a day goes on,
+    /// its deployments that answered such keys. Where that does not add up to what the walk had, as while a day goes on,
     /// it stays open.
-    func activityByProvider(_ ledger: DailyActivityLedger, date: String) async throws -> LiteLLMDailyActivity {
-        let activity = ledger.activity
+    ///
+    /// - Parameter isOver: whether nobody looks at the day again, so that no failure may leave anything open.
+    func activityByProvider(
+        _ ledger: DailyActivityLedger, date: String, isOver: Bool
+    ) async throws -> LiteLLMDailyActivity {
+        var activity = ledger.activity
         let open = Set(activity.rows.filter(\.isOpen).compactMap(\.part))
-        guard !open.isEmpty else { return activity }
+        let models = Set(open.flatMap { ledger.models[$0.key] ?? [] }).sorted()
+        guard !models.isEmpty, models.count <= Self.mostModels else { return activity }
         var finer: [UsagePart: [LiteLLMUsageRow]] = [:]
-        for model in Set(open.flatMap { ledger.models[$0.key] ?? [] }).sorted() {
-            guard let walk = try await walkActivity(date: date, model: model) else { return activity }
-            for row in walk.ledger.activity.rows {
-                if let part = row.part, open.contains(part) { finer[part, default: []].append(row) }
+        do {
+            for model in models {
+                let walk = try await walkActivity(date: date, model: model)
+                for row in walk?.ledger.activity.rows ?? [] {
+                    if let part = row.part, open.contains(part) { finer[part, default: []].append(row) }
+                }
             }
+        } catch let error as LiteLLMError where !isOver || error.kind == .permanent {
+            // The figures are whole without it; what was not found below stays open.
         }
-        var settled = activity
-        for part in open {
-            let found = finer[part] ?? []
-            let known = activity.rows.filter { $0.part == part }
-            guard !found.contains(where: \.isOpen), found.sum.agrees(with: known.sum) else { continue }
-            settled.rows.removeAll { $0.part == part }
-            settled.rows += Dictionary(grouping: found) { $0.provider }.values.compactMap { rows in
-                var row = rows.first
-                row?.metrics = rows.sum
-                return row
-            }
+        for part in open { activity.settle(part, finer[part] ?? []) }
+        activity.rows.sort { $0.order < $1.order }
+        return activity
+    }
+}
+
+extension LiteLLMDailyActivity {
+    /// Puts rows by provider in the place of a part, if they are all of it but what no deployment answered.
+    fileprivate mutating func settle(_ part: UsagePart, _ found: [LiteLLMUsageRow]) {
+        let known = rows.filter { $0.part == part }
+        let rest = known.sum - found.sum
+        guard !found.contains(where: \.isOpen), rest.isRefused else { return }
+        rows.removeAll { $0.part == part }
+        rows += Dictionary(grouping: found) { $0.provider }.values.compactMap { rows in
+            var row = rows.first
+            row?.metrics = rows.sum
+            return row
         }
-        settled.rows.sort { $0.order < $1.order }
-        return settled
+        if var row = known.first, rest.failedRequests > 0 {
+            row.provider = nil
+            row.metrics = rest
+            rows.append(row)
+        }
     }
 }
 
@@ -44,6 +65,16 @@ extension LiteLLMUsageRow {
     fileprivate var part: UsagePart? {
         guard let keyHash, let modelGroup else { return nil }
         return UsagePart(date: date, key: keyHash, model: modelGroup)
+    }
+}
+
+extension LiteLLMUsageMetrics {
+    /// Whether it is refused requests, or nothing.
+    fileprivate var isRefused: Bool {
+        var others = self
+        others.requests -= failedRequests
+        others.failedRequests = 0
+        return failedRequests >= 0 && others.agrees(with: Self())
     }
 }
 

@@ -42,7 +42,8 @@ struct LiteLLMUsageCallTests {
             Row(
                 key: "k\(index % 7)", user: index % 5 == 0 ? nil : "u\(index % 3)",
                 model: index % 11 == 0 ? nil : "m\(index % 4)",
-                provider: index % 13 == 0 ? "unknown" : "p\(index % 2)", spend: "0.\(index)7",
+                provider: index % 13 == 0 ? "unknown" : "p\(index % 2)",
+                spend: index % 13 == 0 ? "0" : "0.\(index)7",
                 ok: index % 13 == 0 ? 0 : 2,
                 failed: index % 3, tokens: index % 13 == 0 ? 0 : index)
         }
@@ -247,9 +248,10 @@ extension LiteLLMUsageCallTests {
         let ok = rows.reduce(0) { $0 + $1.ok }
         let failed = rows.reduce(0) { $0 + $1.failed }
         let tokens = rows.reduce(0) { $0 + $1.tokens }
+        let answered = rows.count { $0.ok > 0 }
         return """
             {"spend":\(spend),"flat_cost":0.0,"prompt_tokens":\(tokens),"completion_tokens":0,"total_tokens":\(tokens),
-            "cache_read_input_tokens":\(rows.count),"cache_creation_input_tokens":\(rows.count * 2),
+            "cache_read_input_tokens":\(answered),"cache_creation_input_tokens":\(answered * 2),
             "api_requests":\(ok + failed),"successful_requests":\(ok),"failed_requests":\(failed)}
             """
     }

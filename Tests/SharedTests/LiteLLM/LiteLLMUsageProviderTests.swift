@@ -20,7 +20,7 @@ struct LiteLLMUsageProviderTests {
         let activity = try await litellm.client().dailyActivity(date: "2026-11-23")
         #expect(
             activity.rows.map(Self.part) == [
-                "k1 gpt azure 3 0.5", "k1 gpt openai 2 0.25", "k1 gpt unknown 4 0", "k2 gpt openai 1 1",
+                "k1 gpt - 4 0", "k1 gpt azure 3 0.5", "k1 gpt openai 2 0.25", "k2 gpt openai 1 1",
             ])
         #expect(litellm.calls.count == 1)
     }
@@ -59,5 +59,48 @@ struct LiteLLMUsageProviderTests {
         }
         let activity = try await later.client().dailyActivity(date: "2026-11-23")
         #expect(activity.rows.map(Self.part) == ["k1 gpt - 2 0", "k1 other azure 1 0"])
+    }
+
+    @Test("a provider that only failed has its failures")
+    func failures() async throws {
+        let activity = try await LiteLLMUsageCallTests.serving([
+            Row(provider: "openai", spend: "1", ok: 5), Row(provider: "azure", ok: 0, failed: 3, tokens: 0),
+        ]).client().dailyActivity(date: "2026-11-23")
+        #expect(activity.rows.map(Self.part) == ["k1 gpt azure 3 0", "k1 gpt openai 5 1"])
+    }
+
+    @Test("names that were only refused are not asked for, and their refusals still count")
+    func refusals() async throws {
+        let names = (0..<50).map {
+            Row(model: "gpt", deployment: "x-\($0)", provider: "unknown", ok: 0, failed: 1, tokens: 0)
+        }
+        let litellm = LiteLLMUsageCallTests.serving(
+            names + [
+                Row(provider: "openai", spend: "1"), Row(provider: "azure", spend: "2"),
+                Row(model: "other", provider: "azure", spend: "4"),
+            ])
+        let activity = try await litellm.client().dailyActivity(date: "2026-11-23")
+        #expect(
+            activity.rows.map(Self.part) == [
+                "k1 gpt - 50 0", "k1 gpt azure 1 2", "k1 gpt openai 1 1", "k1 other azure 1 4",
+            ])
+        #expect(Set(litellm.transport.requests.compactMap { $0.query["model"] }) == ["gpt", "other"])
+    }
+
+    @Test("a failure of the second look costs today nothing; a day that is over is tried again")
+    func failing() async throws {
+        let rows = [
+            Row(spend: "1"), Row(provider: "azure", spend: "2"), Row(model: "other", provider: "azure", spend: "4"),
+        ]
+        let litellm = FakeLiteLLM { request in
+            guard request.query["model"] == nil else { return .json(500, #"{"detail":"no"}"#) }
+            return try LiteLLMUsageCallTests.serve(rows, request)
+        }
+        let today = try await litellm.client().dailyActivity(date: "2026-11-23")
+        #expect(today.rows.map(Self.part) == ["k1 gpt - 2 3", "k1 other - 1 4"])
+        let error = try await liteLLMError {
+            try await litellm.client().dailyActivity(date: "2026-11-23", isOver: true)
+        }
+        #expect(error.kind == .retryable)
     }
 }

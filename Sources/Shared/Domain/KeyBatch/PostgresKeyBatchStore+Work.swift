@@ -152,7 +152,7 @@ extension PostgresKeyBatchStore {
             delete from key_batches b where b.id = any (\(ids)) and not exists (
                 select from key_batch_items i left join api_keys k on k.id = i.api_key_id
                 where i.batch_id = b.id and (
-                    \(unescaped: Self.status) in ('waiting', 'creating')
+                    i.is_due and b.cancelled_at is null or \(unescaped: Self.status) = 'creating'
                     or exists (
                         select from sealed_secrets s
                         where s.purpose = 'api_key.batch' and s.row_id = k.key_hash and s.delete_after > now())))
