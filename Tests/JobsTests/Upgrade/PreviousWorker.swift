@@ -32,10 +32,12 @@ final class PreviousWorker: Sendable {
     }
 
     /// Deadlocks and plans that a change of schema made stale are tried again, as that version does.
-    private func again(_ body: () async throws -> Void) async throws {
-        for attempt in 1... {
+    private func again<Value>(_ body: () async throws -> Value) async throws -> Value {
+        var attempt = 1
+        while true {
             do { return try await body() } catch let error as PostgresError {
                 guard attempt < 5, ["40P01", "40001", "0A000"].contains(error.sqlState ?? "") else { throw error }
+                attempt += 1
             }
         }
     }
@@ -108,7 +110,17 @@ final class PreviousWorker: Sendable {
 
     private func finish(_ ids: [Int64], _ tokens: [Int64], _ keys: [String]) async throws {
         guard !ids.isEmpty else { return }
-        let results = try await client.pipeline([
+        // By itself: a turn that began again would have forgotten what it claimed.
+        let results = try await again { try await self.end(ids, tokens, keys) }
+        ended.withLock { $0 += results[0].count }
+        // Rows that an enqueuer held at that moment are left for the next flush.
+        let done = Set(try results[0].map { try $0.get("id", as: Int64.self) })
+        let rest = zip(ids, tokens).filter { !done.contains($0.0) }
+        try await finish(rest.map(\.0), rest.map(\.1), keys)
+    }
+
+    private func end(_ ids: [Int64], _ tokens: [Int64], _ keys: [String]) async throws -> [PostgresRows] {
+        try await client.pipeline([
             """
             with owned as materialized (
                 select j.ctid as place, t.result
@@ -138,10 +150,5 @@ final class PreviousWorker: Sendable {
             returning queue_id
             """,
         ])
-        ended.withLock { $0 += results[0].count }
-        // Rows that an enqueuer held at that moment are left for the next flush.
-        let done = Set(try results[0].map { try $0.get("id", as: Int64.self) })
-        let rest = zip(ids, tokens).filter { !done.contains($0.0) }
-        try await finish(rest.map(\.0), rest.map(\.1), keys)
     }
 }
