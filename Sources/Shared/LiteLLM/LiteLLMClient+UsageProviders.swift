@@ -6,7 +6,7 @@ extension LiteLLMClient {
     /// its deployments that answered such keys. Where that does not add up to what the walk had, as while a day goes on,
     /// it stays open.
     ///
-    /// - Parameter isOver: whether nobody looks at the day again, so that no failure may leave anything open.
+    /// - Parameter isOver: whether nobody may look at the day again: then a failure that may pass leaves nothing open.
     func activityByProvider(
         _ ledger: DailyActivityLedger, date: String, isOver: Bool
     ) async throws -> LiteLLMDailyActivity {
@@ -25,29 +25,11 @@ extension LiteLLMClient {
         } catch let error as LiteLLMError where !isOver || error.kind == .permanent {
             // The figures are whole without it; what was not found below stays open.
         }
-        for part in open { activity.settle(part, finer[part] ?? []) }
+        activity.rows = Dictionary(grouping: activity.rows) { $0.part }.flatMap { part, known in
+            part.flatMap { finer[$0] }.flatMap { known.settled(by: $0) } ?? known
+        }
         activity.rows.sort { $0.order < $1.order }
         return activity
-    }
-}
-
-extension LiteLLMDailyActivity {
-    /// Puts rows by provider in the place of a part, if they are all of it but what no deployment answered.
-    fileprivate mutating func settle(_ part: UsagePart, _ found: [LiteLLMUsageRow]) {
-        let known = rows.filter { $0.part == part }
-        let rest = known.sum - found.sum
-        guard !found.contains(where: \.isOpen), rest.isRefused else { return }
-        rows.removeAll { $0.part == part }
-        rows += Dictionary(grouping: found) { $0.provider }.values.compactMap { rows in
-            var row = rows.first
-            row?.metrics = rows.sum
-            return row
-        }
-        if var row = known.first, rest.failedRequests > 0 {
-            row.provider = nil
-            row.metrics = rest
-            rows.append(row)
-        }
     }
 }
 
@@ -79,5 +61,23 @@ extension LiteLLMUsageMetrics {
 }
 
 extension [LiteLLMUsageRow] {
+    /// Rows by provider in the place of these, all of one part; nil unless they are all of it but what no deployment
+    /// answered.
+    fileprivate func settled(by found: [LiteLLMUsageRow]) -> [LiteLLMUsageRow]? {
+        let rest = sum - found.sum
+        guard !found.contains(where: \.isOpen), rest.isRefused else { return nil }
+        var rows = Dictionary(grouping: found) { $0.provider }.values.compactMap { rows in
+            var row = rows.first
+            row?.metrics = rows.sum
+            return row
+        }
+        if var row = first, rest.failedRequests > 0 {
+            row.provider = nil
+            row.metrics = rest
+            rows.append(row)
+        }
+        return rows
+    }
+
     fileprivate var sum: LiteLLMUsageMetrics { reduce(into: LiteLLMUsageMetrics()) { $0 += $1.metrics } }
 }
