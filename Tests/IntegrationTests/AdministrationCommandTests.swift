@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// `litemaasctl alerts` and `litemaasctl users`, over the database.
-@Suite(.needsDatabase, .timeLimit(.minutes(10)))
+@Suite(.needsDatabase, .hangGuard)
 struct AdministrationCommandTests {
     let program: BuiltProgram
 

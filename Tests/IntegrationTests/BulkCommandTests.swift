@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// `litemaasctl bulk` against a running API, worker and simulated LiteLLM.
-@Suite(.needsDatabase, .timeLimit(.minutes(10)))
+@Suite(.needsDatabase, .hangGuard)
 struct BulkCommandTests {
     private let program: BuiltProgram
 

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// `litemaasctl doctor` against databases in good and bad shape.
-@Suite(.needsDatabase, .timeLimit(.minutes(10)))
+@Suite(.needsDatabase, .hangGuard)
 struct DoctorTests {
     struct Finding: Decodable {
         let check: String

@@ -5,7 +5,7 @@ import Testing
 
 /// A thousand keys at once, with the worker killed half way, every part a process of its own; on the simulated LiteLLM,
 /// and on a real one where `LITELLM_API_URL` and `LITELLM_API_KEY` name it.
-@Suite("A batch of keys, end to end", .needsDatabase, .timeLimit(.minutes(30)))
+@Suite("A batch of keys, end to end", .needsDatabase, .hangGuard)
 struct KeyBatchTests {
     private static let total = 1000
     /// Where a real LiteLLM is.

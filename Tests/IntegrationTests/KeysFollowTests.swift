@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// What becomes of keys in LiteLLM when what people may use changes, with every part as a process of its own.
-@Suite("Keys follow, end to end", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Keys follow, end to end", .needsDatabase, .hangGuard)
 struct KeysFollowTests {
     private static let holders = 200
 

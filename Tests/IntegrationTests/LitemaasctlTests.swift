@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// The operator's command line as a process: what it says, and how it ends.
-@Suite(.timeLimit(.minutes(10)))
+@Suite(.hangGuard)
 struct LitemaasctlTests {
     let program: BuiltProgram
 

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// The verbs of operators as a process, over the database: what they do, what they say, and how they end.
-@Suite(.needsDatabase, .timeLimit(.minutes(10)))
+@Suite(.needsDatabase, .hangGuard)
 struct OperatorCommandTests {
     let program: BuiltProgram
 

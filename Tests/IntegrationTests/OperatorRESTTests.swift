@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// The verbs of operators over REST, against a running API and worker: the same answers as over the database.
-@Suite(.needsDatabase, .timeLimit(.minutes(10)))
+@Suite(.needsDatabase, .hangGuard)
 struct OperatorRESTTests {
     let program: BuiltProgram
 

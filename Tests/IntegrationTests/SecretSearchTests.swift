@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Secrets rest nowhere but sealed: not in a table, not in a log, in no form that is easily undone.
-@Suite("Secret search", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Secret search", .needsDatabase, .hangGuard)
 struct SecretSearchTests {
     @Test("no secret of a key or of the installation is in a table or a log, and the search would find one")
     func noSecretLiesAbout() async throws {

@@ -12,7 +12,7 @@ import Testing
 
 @testable import Worker
 
-@Suite("Worker process", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Worker process", .needsDatabase, .hangGuard)
 struct WorkerProcessTests {
     private static let logger: Logger = {
         var logger = Logger(label: "test")

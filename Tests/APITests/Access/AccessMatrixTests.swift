@@ -11,7 +11,7 @@ import Testing
 /// but 401, 403 and, for an object that is there, 404), or the status of the refusal.
 ///
 /// After adding a route run the test once with `ACCESS_MATRIX_PRINT=1`, read the row it prints, and commit it.
-@Suite("Who may use which route", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Who may use which route", .needsDatabase, .hangGuard)
 struct AccessMatrixTests {
     /// Kinds of callers; the columns.
     private enum Caller: String, CaseIterable {

@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("Asynchronous contract", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Asynchronous contract", .needsDatabase, .hangGuard)
 struct AsyncContractTests {
     @Test("a change answers 202 with the resource as it will be, the job and its location")
     func accepted() async throws {

@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("Idempotency-Key", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Idempotency-Key", .needsDatabase, .hangGuard)
 struct IdempotencyTests {
     @Test("a repetition gets the first answer, secret included, and changes nothing")
     func replay() async throws {

@@ -6,7 +6,7 @@ import Testing
 
 @testable import API
 
-@Suite("Signing in", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Signing in", .needsDatabase, .hangGuard)
 struct AuthRouteTests {
     /// The state in the URL that a sign-in begins with.
     private func begin(_ api: APIHarness, headers: HTTPFields = [:]) async throws -> String {
@@ -182,7 +182,7 @@ struct AuthRouteTests {
     }
 }
 
-@Suite("Callers", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Callers", .needsDatabase, .hangGuard)
 struct CallerTests {
     @Test("roles are read live: a token's claims allow nothing")
     func liveRoles() async throws {

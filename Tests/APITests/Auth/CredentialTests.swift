@@ -7,7 +7,7 @@ import Testing
 @testable import API
 
 /// Keys of people and tokens of programs as credentials of this API.
-@Suite("Keys and service tokens as credentials", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Keys and service tokens as credentials", .needsDatabase, .hangGuard)
 struct CredentialTests {
     private func bearer(_ token: String) -> HTTPFields { [.authorization: "Bearer \(token)"] }
 

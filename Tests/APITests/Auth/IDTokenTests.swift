@@ -1,11 +1,12 @@
 import Foundation
 import Shared
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import API
 
-@Suite("ID tokens", .timeLimit(.minutes(10)))
+@Suite("ID tokens", .hangGuard)
 struct IDTokenTests {
     /// A validator whose key set a test can change, and the clock of both.
     private final class Fixture: Sendable {
@@ -161,7 +162,7 @@ struct IDTokenTests {
     }
 }
 
-@Suite("Documents of the provider", .timeLimit(.minutes(10)))
+@Suite("Documents of the provider", .hangGuard)
 struct ProviderDocumentTests {
     @Test("a copy is used for its time, and beyond it when the provider cannot be asked, which is tried once a minute")
     func stale() async throws {

@@ -7,7 +7,7 @@ import Testing
 
 @testable import API
 
-@Suite("Whose user a sign-in is", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Whose user a sign-in is", .needsDatabase, .hangGuard)
 struct IdentityLinkTests {
     private func roles(_ api: APIHarness, _ column: StaticString) async throws -> [String] {
         try await api.database.client.query(
@@ -136,7 +136,7 @@ struct IdentityLinkTests {
     }
 }
 
-@Suite("Sign-in through OpenShift", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Sign-in through OpenShift", .needsDatabase, .hangGuard)
 struct OpenShiftSignInTests {
     private func run(
         _ double: OpenShiftDouble, _ changes: [String: String] = [:],

@@ -66,7 +66,7 @@ extension APIHarness {
     }
 }
 
-@Suite("Sign-in through OpenID Connect", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Sign-in through OpenID Connect", .needsDatabase, .hangGuard)
 struct OIDCSignInTests {
     @Test("the code is traded in with the verifier of its challenge, and the ID token makes a session")
     func flow() async throws {

@@ -6,7 +6,7 @@ import Testing
 
 @testable import API
 
-@Suite("Sessions", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Sessions", .needsDatabase, .hangGuard)
 struct SessionRouteTests {
     private func bearer(_ token: String) -> HTTPFields { [.authorization: "Bearer \(token)"] }
 

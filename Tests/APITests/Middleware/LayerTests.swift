@@ -8,7 +8,7 @@ import Testing
 @testable import API
 @testable import Shared
 
-@Suite("Layers around every request", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Layers around every request", .needsDatabase, .hangGuard)
 struct LayerTests {
     @Test("the error body has the shape that both generations of clients read")
     func errorBody() async throws {

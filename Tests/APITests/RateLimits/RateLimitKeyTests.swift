@@ -6,7 +6,7 @@ import Testing
 @testable import API
 @testable import Shared
 
-@Suite("Rate limit keys", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Rate limit keys", .needsDatabase, .hangGuard)
 struct RateLimitKeyTests {
     private static func key(_ principal: Principal?, _ address: String = "2001:db8:1:2:3::4") -> RateLimitKey {
         RateLimitKey(principal, address: IPAddress(address)?.customer)

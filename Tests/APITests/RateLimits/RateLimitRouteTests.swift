@@ -7,7 +7,7 @@ import Testing
 
 @testable import API
 
-@Suite("Rate limits over HTTP", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Rate limits over HTTP", .needsDatabase, .hangGuard)
 struct RateLimitRouteTests {
     private static func options(_ change: (inout RateLimitSettings) -> Void) -> APIHarness.Options {
         var options = APIHarness.Options()

@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import Shared
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import API
@@ -87,7 +88,7 @@ private final class ScriptedLimits: Sendable {
     }
 }
 
-@Suite("Rate limiter", .timeLimit(.minutes(5)))
+@Suite("Rate limiter", .hangGuard)
 struct RateLimiterTests {
     private static func key(_ name: String = "someone") -> RateLimitKey {
         RateLimitKey(.authenticated, .service(name))

@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("Queues, breakers and workers for operators", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Queues, breakers and workers for operators", .needsDatabase, .hangGuard)
 struct AdminEngineRouteTests {
     @Test("a queue is paused with a reason and resumed; the security queue only by force")
     func queues() async throws {

@@ -26,7 +26,7 @@ extension APIHarness {
     }
 }
 
-@Suite("Jobs for operators", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Jobs for operators", .needsDatabase, .hangGuard)
 struct AdminJobRouteTests {
     private static let path = "/api/v1/admin/jobs"
 
@@ -160,7 +160,7 @@ struct AdminJobRouteTests {
     }
 }
 
-@Suite("Bulk actions over the API", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Bulk actions over the API", .needsDatabase, .hangGuard)
 struct AdminBulkRouteTests {
     private static let path = "/api/v1/admin/jobs/bulk"
 

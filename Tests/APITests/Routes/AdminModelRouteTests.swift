@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("Models, for administrators", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Models, for administrators", .needsDatabase, .hangGuard)
 struct AdminModelRouteTests {
     private static let secret = "sk-provider-secret"
 
@@ -143,7 +143,7 @@ struct AdminModelRouteTests {
     }
 }
 
-@Suite("Tests of models' endpoints", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Tests of models' endpoints", .needsDatabase, .hangGuard)
 struct ModelEndpointTests {
     private func run(
         _ answer: Result<HTTPClientResponse, HTTPTransportError>,
@@ -246,7 +246,7 @@ struct ModelEndpointTests {
     }
 }
 
-@Suite("The catalogue as a whole", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("The catalogue as a whole", .needsDatabase, .hangGuard)
 struct ModelStatusRouteTests {
     @Test("samples are shown until something was taken over, marked, and nobody can ask for them")
     func samples() async throws {

@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("Schedules and limits for operators", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Schedules and limits for operators", .needsDatabase, .hangGuard)
 struct AdminScheduleRouteTests {
     private static let path = "/api/v1/admin/schedules"
 

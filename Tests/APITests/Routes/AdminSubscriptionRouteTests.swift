@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("Subscriptions, for administrators", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Subscriptions, for administrators", .needsDatabase, .hangGuard)
 struct AdminSubscriptionRouteTests {
     private static let path = "/api/v1/admin/subscriptions"
 

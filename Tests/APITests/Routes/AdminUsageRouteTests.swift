@@ -6,7 +6,7 @@ import Testing
 
 @testable import API
 
-@Suite("Everybody's usage", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Everybody's usage", .needsDatabase, .hangGuard)
 struct AdminUsageRouteTests {
     private static let analytics = "/api/v1/admin/usage/analytics"
 

@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("Users, for administrators", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Users, for administrators", .needsDatabase, .hangGuard)
 struct AdminUserRouteTests {
     private static let prefer = HTTPFields([HTTPField(name: .prefer, value: "wait=20")])
 
@@ -233,7 +233,7 @@ struct AdminUserRouteTests {
     }
 }
 
-@Suite("Users in conflict", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Users in conflict", .needsDatabase, .hangGuard)
 struct UserConflictRouteTests {
     private func conflicted(_ api: APIHarness, as admin: User) async throws -> String {
         api.litellm.change { state in

@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("Audit log", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Audit log", .needsDatabase, .hangGuard)
 struct AuditRouteTests {
     private static let path = "/api/v1/admin/audit"
 

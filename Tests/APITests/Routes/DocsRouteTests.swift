@@ -6,7 +6,7 @@ import Testing
 
 @testable import API
 
-@Suite("Documentation page", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Documentation page", .needsDatabase, .hangGuard)
 struct DocsRouteTests {
     @Test("the page and everything it names are there, with a strict policy, and need nobody else")
     func offline() async throws {

@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("Differences and synchronisation", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Differences and synchronisation", .needsDatabase, .hangGuard)
 struct DriftRouteTests {
     private static let waiting: HTTPFields = [.prefer: "wait=30"]
 

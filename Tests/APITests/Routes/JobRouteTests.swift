@@ -8,7 +8,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("Jobs over the API", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Jobs over the API", .needsDatabase, .hangGuard)
 struct JobRouteTests {
     /// A job of the user, which no worker takes.
     private func addJob(_ api: APIHarness, by user: User) async throws -> String {
@@ -152,7 +152,7 @@ struct JobRouteTests {
     }
 }
 
-@Suite("Server-sent events", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Server-sent events", .needsDatabase, .hangGuard)
 struct JobEventTests {
     private func events(_ answer: Answer) throws -> [JSONValue] {
         try answer.text.components(separatedBy: "\n\n").filter { $0.hasPrefix("event: job\n") }.map { event in

@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("Many keys at once", .needsDatabase, .timeLimit(.minutes(5)))
+@Suite("Many keys at once", .needsDatabase, .hangGuard)
 struct KeyBatchRouteTests {
     static let path = "/api/v1/admin/bulk/keys"
 

@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("API keys over their life", .needsDatabase, .timeLimit(.minutes(5)))
+@Suite("API keys over their life", .needsDatabase, .hangGuard)
 struct KeyLifeRouteTests {
     /// An API with a user who may use two models, and a key of theirs for one of them, as if LiteLLM had it.
     private func withKey(

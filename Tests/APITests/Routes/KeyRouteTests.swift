@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("API keys", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("API keys", .needsDatabase, .hangGuard)
 struct KeyRouteTests {
     @Test("everything a client may ask for is stored and shown again")
     func full() async throws {

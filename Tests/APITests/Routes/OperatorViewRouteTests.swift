@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("How the whole is doing", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("How the whole is doing", .needsDatabase, .hangGuard)
 struct OperatorViewRouteTests {
     @Test("the status comes from the tables; LiteLLM is not called")
     func status() async throws {

@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("Models", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Models", .needsDatabase, .hangGuard)
 struct ModelRouteTests {
     @Test("anybody sees the catalogue, with pages and filters")
     func list() async throws {
@@ -79,7 +79,7 @@ struct ModelRouteTests {
     }
 }
 
-@Suite("Users", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Users", .needsDatabase, .hangGuard)
 struct UserRouteTests {
     @Test("a user is made with roles in either spelling, limits and a job")
     func create() async throws {
@@ -118,7 +118,7 @@ struct UserRouteTests {
     }
 }
 
-@Suite("Usage", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Usage", .needsDatabase, .hangGuard)
 struct UsageRouteTests {
     /// One day on which the user's key was used, and a foreign one.
     private func addUsage(_ api: APIHarness, key: String, day: String) async throws {
@@ -181,7 +181,7 @@ struct UsageRouteTests {
     }
 }
 
-@Suite("Health and metrics", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Health and metrics", .needsDatabase, .hangGuard)
 struct HealthRouteTests {
     @Test("all is well")
     func healthy() async throws {

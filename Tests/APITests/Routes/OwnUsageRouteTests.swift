@@ -6,7 +6,7 @@ import Testing
 
 @testable import API
 
-@Suite("One's own usage", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("One's own usage", .needsDatabase, .hangGuard)
 struct OwnUsageRouteTests {
     @Test("metrics are all of the caller's keys, rotated and revoked ones included, and nobody else's")
     func metrics() async throws {

@@ -7,7 +7,7 @@ import Testing
 
 @testable import API
 
-@Suite("Route table", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Route table", .needsDatabase, .hangGuard)
 struct RouteTableTests {
     private static func name(_ route: Route) -> String { "\(route.method.rawValue) \(route.path)" }
 
@@ -93,7 +93,7 @@ struct RouteTableTests {
     }
 }
 
-@Suite("OpenAPI document", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("OpenAPI document", .needsDatabase, .hangGuard)
 struct OpenAPITests {
     private static let methods: Set<String> = ["get", "put", "post", "delete", "patch", "options", "head", "trace"]
 

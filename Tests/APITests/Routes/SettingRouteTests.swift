@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("Settings", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Settings", .needsDatabase, .hangGuard)
 struct SettingRouteTests {
     private static let keys = "/api/v1/admin/settings/api-key-defaults"
     private static let users = "/api/v1/admin/settings/user-defaults"

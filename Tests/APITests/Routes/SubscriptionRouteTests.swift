@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("Subscriptions over REST", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Subscriptions over REST", .needsDatabase, .hangGuard)
 struct SubscriptionRouteTests {
     private static let path = "/api/v1/subscriptions"
 

@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("Teams", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Teams", .needsDatabase, .hangGuard)
 struct TeamRouteTests {
     private func make(
         _ name: String, _ api: APIHarness, as user: User, _ more: [String: JSONValue] = [:]

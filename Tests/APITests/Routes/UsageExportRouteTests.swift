@@ -8,7 +8,7 @@ import Testing
 @testable import Jobs
 
 /// Usage as files, days taken over anew, and single requests.
-@Suite("Files of usage", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Files of usage", .needsDatabase, .hangGuard)
 struct UsageExportRouteTests {
     /// One day on which the user's key was used, and a foreign one.
     private func addUsage(_ api: APIHarness, _ user: User, day: String = "2026-01-02") async throws {

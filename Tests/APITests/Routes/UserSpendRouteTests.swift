@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("What users may spend and have spent", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("What users may spend and have spent", .needsDatabase, .hangGuard)
 struct UserSpendRouteTests {
     private static let prefer = HTTPFields([HTTPField(name: .prefer, value: "wait=20")])
     private static let bulk = "/api/v1/admin/users/bulk-update-limits"

@@ -7,7 +7,7 @@ import Testing
 @testable import API
 @testable import Jobs
 
-@Suite("Users and profiles", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Users and profiles", .needsDatabase, .hangGuard)
 struct UsersRouteTests {
     private static let prefer = HTTPFields([HTTPField(name: .prefer, value: "wait=20")])
 

@@ -1,9 +1,10 @@
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Shared
 
-@Suite("Batch loader", .timeLimit(.minutes(10)))
+@Suite("Batch loader", .hangGuard)
 struct BatchLoaderTests {
     /// A query that waits until the test lets it go, and remembers what it was asked for.
     private final class Query: Sendable {

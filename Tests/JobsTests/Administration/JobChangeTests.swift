@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Administration: changing jobs", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Administration: changing jobs", .needsDatabase, .hangGuard)
 struct JobChangeTests {
     @Test("a discarded job leaves the dead letters, stays failed, and says who gave it up")
     func discard() async throws {
@@ -98,7 +98,7 @@ struct JobChangeTests {
     }
 }
 
-@Suite("Administration: queues, breakers, workers", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Administration: queues, breakers, workers", .needsDatabase, .hangGuard)
 struct EngineAdministrationTests {
     @Test("a queue is paused with a reason and resumed; one that protects others only by force")
     func queues() async throws {

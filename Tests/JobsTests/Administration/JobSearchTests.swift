@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Administration: finding jobs", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Administration: finding jobs", .needsDatabase, .hangGuard)
 struct JobSearchTests {
     @Test("each filter finds its jobs in the live table, the dead letters and the history")
     func filters() async throws {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Administration: bulk actions", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Administration: bulk actions", .needsDatabase, .hangGuard)
 struct JobsBulkTests {
     private func start(_ harness: EngineHarness, _ request: BulkRequest) async throws -> Int64 {
         try await harness.administration.perform {

@@ -108,7 +108,7 @@ struct AlertRuleTests {
     }
 }
 
-@Suite("Alerts from the tables", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Alerts from the tables", .needsDatabase, .hangGuard)
 struct AlertTests {
     private func sorts(_ bench: KindBench) async throws -> Set<Alert.Sort> {
         Set(try await Alerts().list(in: bench.database).alerts.map(\.type))

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Breaker and queue", .timeLimit(.minutes(10)))
+@Suite("Breaker and queue", .hangGuard)
 struct BreakerTests {
     /// A LiteLLM that is down until the test says otherwise; counts the calls in flight.
     final class Flaky: Sendable {

@@ -49,7 +49,7 @@ struct ChildJob: JobKind {
     }
 }
 
-@Suite("Children", .timeLimit(.minutes(10)))
+@Suite("Children", .hangGuard)
 struct ChildrenTests {
     static let catalog = JobCatalog([FamilyJob.self, ChildJob.self, TestJob.self])
 

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Ageing", .timeLimit(.minutes(10)))
+@Suite("Ageing", .hangGuard)
 struct AgeingTests {
     /// Takes what one statement takes, in the order of ids.
     private func claim(

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Cancel, dependencies, superseding", .timeLimit(.minutes(10)))
+@Suite("Cancel, dependencies, superseding", .hangGuard)
 struct CancelTests {
     @Test("a waiting job is cancelled at once, and its object goes on")
     func cancelWaiting() async throws {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Deadlines", .timeLimit(.minutes(10)))
+@Suite("Deadlines", .hangGuard)
 struct DeadlineTests {
     private func options(_ seconds: TimeInterval, runIn delay: Duration? = nil) -> JobOptions {
         var options = JobOptions()

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Enqueue", .timeLimit(.minutes(10)))
+@Suite("Enqueue", .hangGuard)
 struct EnqueueTests {
     @Test("a job exists only if its transaction commits")
     func transactional() async throws {

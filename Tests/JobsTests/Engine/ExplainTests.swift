@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Explain", .timeLimit(.minutes(10)))
+@Suite("Explain", .hangGuard)
 struct ExplainTests {
     private func codes(_ harness: EngineHarness, _ id: Int64) async throws -> [String] {
         try await harness.queue.explain(id: id).reasons.map(\.code)

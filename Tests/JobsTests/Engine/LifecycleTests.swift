@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Pause, wake-ups, shutdown", .timeLimit(.minutes(10)))
+@Suite("Pause, wake-ups, shutdown", .hangGuard)
 struct LifecycleTests {
     @Test("a paused queue claims nothing, says so, and goes on when resumed")
     func pause() async throws {

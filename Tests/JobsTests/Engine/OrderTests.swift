@@ -6,7 +6,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Per-object order", .timeLimit(.minutes(10)))
+@Suite("Per-object order", .hangGuard)
 struct OrderTests {
     @Test("jobs on one object run one at a time and in order, on two engines; others run beside them")
     func oneAtATime() async throws {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Outcomes", .timeLimit(.minutes(10)))
+@Suite("Outcomes", .hangGuard)
 struct OutcomeTests {
     @Test("a retryable failure is tried again; every failed attempt is kept")
     func retries() async throws {

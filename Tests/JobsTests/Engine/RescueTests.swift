@@ -6,7 +6,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Leases and rescue", .timeLimit(.minutes(10)))
+@Suite("Leases and rescue", .hangGuard)
 struct RescueTests {
     @Test("a dead worker's jobs run again; the attempt counts and is noted")
     func rescued() async throws {

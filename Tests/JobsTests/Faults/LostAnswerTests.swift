@@ -7,7 +7,7 @@ import Testing
 @testable import Jobs
 
 /// A statement took effect and its answer did not arrive, or the database could not be reached for a while.
-@Suite("Lost answers and leases", .timeLimit(.minutes(10)))
+@Suite("Lost answers and leases", .hangGuard)
 struct LostAnswerTests {
     @Test("a claim whose answer was lost is taken up by the worker whose name it carries")
     func lostClaim() async throws {

@@ -6,7 +6,7 @@ import Testing
 @testable import Jobs
 
 /// The engine behind PgBouncer in transaction mode: no statement may count on the session of the one before.
-@Suite("Through a pooler", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Through a pooler", .needsDatabase, .hangGuard)
 struct PoolerTests {
     private func withPooler(
         _ body: @Sendable (EngineHarness, JobEngine, PgBouncer) async throws -> Void

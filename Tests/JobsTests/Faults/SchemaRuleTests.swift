@@ -6,7 +6,7 @@ import Testing
 @testable import Jobs
 
 /// Properties of the tables that keep whole families of trouble away.
-@Suite("Rules of the schema", .timeLimit(.minutes(10)))
+@Suite("Rules of the schema", .hangGuard)
 struct SchemaRuleTests {
     @Test("the live table is not partitioned, and partitions hang on times that never change")
     func partitionKeys() async throws {

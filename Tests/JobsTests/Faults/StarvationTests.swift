@@ -6,7 +6,7 @@ import Testing
 @testable import Jobs
 
 /// What goes wrong in one place keeps nobody else from working.
-@Suite("No one blocks the others", .timeLimit(.minutes(10)))
+@Suite("No one blocks the others", .hangGuard)
 struct StarvationTests {
     @Test("rescue does not depend on the kinds that the rescuer knows")
     func unknownKind() async throws {

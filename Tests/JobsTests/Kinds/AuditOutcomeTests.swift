@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Audit of outcomes", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Audit of outcomes", .needsDatabase, .hangGuard)
 struct AuditOutcomeTests {
     private let person = AuditActor(
         userId: UUID(), name: "alice", ipAddress: "192.0.2.9", userAgent: "browser", requestId: "request-9")

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Decisions about differences", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Decisions about differences", .needsDatabase, .hangGuard)
 struct DriftDecisionTests {
     private func requests(_ bench: KindBench) -> ReconciliationRequests {
         ReconciliationRequests(queue: bench.services.queue)

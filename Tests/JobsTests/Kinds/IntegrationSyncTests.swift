@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Synchronising everything", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Synchronising everything", .needsDatabase, .hangGuard)
 struct IntegrationSyncTests {
     private func run(_ kind: IntegrationSync, _ bench: KindBench) async throws -> IntegrationSync.Output {
         let job = try await bench.services.queue.enqueue(kind)

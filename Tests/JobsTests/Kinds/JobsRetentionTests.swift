@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("jobs.retention", .timeLimit(.minutes(10)))
+@Suite("jobs.retention", .hangGuard)
 struct JobsRetentionTests {
     @Test("forgets what is past its time and nothing else, also from the default partition")
     func forgets() async throws {

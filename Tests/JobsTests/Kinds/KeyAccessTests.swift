@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("key.access", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("key.access", .needsDatabase, .hangGuard)
 struct KeyAccessTests {
     /// A bench with a user in LiteLLM and another one who administers.
     private func withUser(

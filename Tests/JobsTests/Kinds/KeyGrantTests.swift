@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Keys follow subscriptions", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Keys follow subscriptions", .needsDatabase, .hangGuard)
 struct KeyGrantTests {
     private func withKey(_ body: @Sendable (KindBench, User, CreatedKey) async throws -> Void) async throws {
         var settings = ProvisioningSettings()

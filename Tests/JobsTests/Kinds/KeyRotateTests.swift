@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("key.rotate and key.retire", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("key.rotate and key.retire", .needsDatabase, .hangGuard)
 struct KeyRotateTests {
     private func withKey(_ body: @Sendable (KindBench, User, CreatedKey) async throws -> Void) async throws {
         var settings = ProvisioningSettings()

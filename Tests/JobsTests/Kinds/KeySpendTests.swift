@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Spend and end of keys", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Spend and end of keys", .needsDatabase, .hangGuard)
 struct KeySpendTests {
     private func withKeys(
         _ count: Int, _ body: @Sendable (KindBench, User, [CreatedKey]) async throws -> Void

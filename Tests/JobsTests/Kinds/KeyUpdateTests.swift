@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("key.update", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("key.update", .needsDatabase, .hangGuard)
 struct KeyUpdateTests {
     private func withUser(_ body: @Sendable (KindBench, User) async throws -> Void) async throws {
         var settings = ProvisioningSettings()

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Batches of keys", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Batches of keys", .needsDatabase, .hangGuard)
 struct KeysBulkTests {
     @Test("every person has a key as the template says, people who are not known are made, secrets are kept sealed")
     func made() async throws {
@@ -209,7 +209,7 @@ struct KeysBulkTests {
     }
 }
 
-@Suite("Changes of many keys", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Changes of many keys", .needsDatabase, .hangGuard)
 struct KeysBulkChangeTests {
     /// A bench with keys of two batches: `ws1` and `ws2`, both labelled `intro`.
     private func withBatches(

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Keys that are not made when their batch is revoked", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Keys that are not made when their batch is revoked", .needsDatabase, .hangGuard)
 struct KeysBulkUnmadeTests {
     private let labels = KeySelection(labels: ["ws1"], match: .any)
 
@@ -130,7 +130,7 @@ struct KeysBulkUnmadeTests {
     }
 }
 
-@Suite("keys.bulkPurge", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("keys.bulkPurge", .needsDatabase, .hangGuard)
 struct KeysBulkPurgeTests {
     private func purge(_ bench: KindBench, days: Int = 30) async throws -> KeysBulkPurge.Output {
         let job = try await bench.services.queue.enqueue(KeysBulkPurge(days: days))

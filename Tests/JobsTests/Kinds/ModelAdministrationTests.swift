@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("What administrators ask of models", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("What administrators ask of models", .needsDatabase, .hangGuard)
 struct ModelAdministrationTests {
     @Test("another api_base needs the key again: LiteLLM would show the stored one to whoever is there")
     func exfiltration() async throws {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Models kept here", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Models kept here", .needsDatabase, .hangGuard)
 struct ModelApplyTests {
     private func output(_ bench: KindBench, _ job: Int64) async throws -> ModelApply.Output {
         let output = try #require(try await bench.attempt(job) as? ModelApply.Output)

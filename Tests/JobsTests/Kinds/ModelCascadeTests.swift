@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Cascade from a model to its subscriptions", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Cascade from a model to its subscriptions", .needsDatabase, .hangGuard)
 struct ModelCascadeTests {
     private static func job(_ cause: ModelCascade.Cause, chunk: Int = 2) -> ModelCascade {
         var job = ModelCascade(modelId: "gpt", cause: cause)

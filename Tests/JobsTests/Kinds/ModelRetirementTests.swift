@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Models that go", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Models that go", .needsDatabase, .hangGuard)
 struct ModelRetirementTests {
     /// A bench whose LiteLLM has lost model `c` of three for good.
     private func withLostModel(_ body: @Sendable (KindBench) async throws -> Void) async throws {

@@ -6,7 +6,7 @@ import Testing
 
 /// Workers that die at any call to a real LiteLLM. What they die of is the same as on the one in memory; what is there
 /// afterwards is LiteLLM's own doing.
-@Suite("Deaths on a real LiteLLM", .timeLimit(.minutes(20)))
+@Suite("Deaths on a real LiteLLM", .hangGuard)
 struct RealKillTests {
     @Test(
         "a job whose process dies at any call is taken over, and both sides agree",

@@ -7,7 +7,7 @@ import Testing
 
 /// Comparing with the LiteLLM at `LITELLM_API_URL`, which others have changed by hand.
 @Suite(
-    "Comparing with a real LiteLLM", .needsDatabase, .timeLimit(.minutes(10)),
+    "Comparing with a real LiteLLM", .needsDatabase, .hangGuard,
     .enabled(if: RealLiteLLM.settings != nil, "LITELLM_API_URL and LITELLM_API_KEY are not set"))
 struct RealReconcileTests {
     /// The findings about these objects, as short words by object.

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("What is not believed of LiteLLM", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("What is not believed of LiteLLM", .needsDatabase, .hangGuard)
 struct ReconcileDoubtTests {
     /// Ways in which a list is not what it seems.
     enum Trouble: String, CaseIterable, Sendable {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Comparing LiteLLM with our rows", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Comparing LiteLLM with our rows", .needsDatabase, .hangGuard)
 struct ReconcileTests {
     static let everything: ReconcilePolicy = {
         var policy = ReconcilePolicy()

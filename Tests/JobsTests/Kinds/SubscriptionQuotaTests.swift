@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Quotas and expiry of subscriptions", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Quotas and expiry of subscriptions", .needsDatabase, .hangGuard)
 struct SubscriptionQuotaTests {
     private func setUp(
         _ bench: KindBench, requests: Int = 100

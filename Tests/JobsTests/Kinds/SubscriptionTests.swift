@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Subscriptions", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Subscriptions", .needsDatabase, .hangGuard)
 struct SubscriptionTests {
     /// A user with a subscription to `gpt` and a key for it; no job is left.
     private func setUp(_ bench: KindBench) async throws -> (user: User, Subscription, key: CreatedKey) {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Spend of users", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Spend of users", .needsDatabase, .hangGuard)
 struct UserSpendTests {
     @Test("a snapshot takes over what LiteLLM says of our users on all pages, and of nobody else")
     func snapshot() async throws {

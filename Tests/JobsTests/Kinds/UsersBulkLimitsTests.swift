@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Limits of many users", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Limits of many users", .needsDatabase, .hangGuard)
 struct UsersBulkLimitsTests {
     /// 0 is a limit, null is none, and what is not named stays.
     private static var change: LimitsChange {

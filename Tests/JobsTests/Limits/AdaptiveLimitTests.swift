@@ -68,7 +68,7 @@ struct AdaptiveLimitTests {
     }
 }
 
-@Suite("Claims under adaptive concurrency", .timeLimit(.minutes(10)))
+@Suite("Claims under adaptive concurrency", .hangGuard)
 struct AdaptiveClaimTests {
     @Test("no more jobs of a class start than its limit, other jobs go on, and the worker's row shows it")
     func claims() async throws {

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Limits", .timeLimit(.minutes(10)))
+@Suite("Limits", .hangGuard)
 struct LimitTests {
     static let actor = AuditActor(userId: nil, name: "operator")
 

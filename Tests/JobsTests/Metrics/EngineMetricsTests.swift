@@ -6,7 +6,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("The engine's metrics", .timeLimit(.minutes(10)))
+@Suite("The engine's metrics", .hangGuard)
 struct EngineMetricsTests {
     @Test("what an engine does can be read from its metrics: attempts, delays, batches, rescues, gaps")
     func measuresItself() async throws {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("The fleet's metrics", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("The fleet's metrics", .needsDatabase, .hangGuard)
 struct FleetMetricsTests {
     private func metrics(
         _ harness: EngineHarness, worker: Int32?

@@ -6,7 +6,7 @@ import Testing
 @testable import Jobs
 
 /// EXPLAIN of every statement that runs all the time, beside large numbers of rows that it has no business with.
-@Suite("Plans on large tables", .serialized, .timeLimit(.minutes(10)))
+@Suite("Plans on large tables", .serialized, .hangGuard)
 struct PlanTests {
     /// Pages of looking for the rows of one claim besides the rows themselves, whatever else is in the table.
     static let claimSearchLimit = 30

@@ -6,7 +6,7 @@ import Testing
 @testable import Jobs
 
 /// Two engines with their own schedulers on one database, whose clock the test moves.
-@Suite("Schedules while the clock moves", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Schedules while the clock moves", .needsDatabase, .hangGuard)
 struct ScheduleClockTests {
     /// In the future, so that nothing of it is due on the real clock.
     private struct Change: Sendable, CustomTestStringConvertible {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite("Schedules", .timeLimit(.minutes(10)))
+@Suite("Schedules", .hangGuard)
 struct ScheduleTests {
     static let actor = AuditActor(userId: nil, name: "operator")
 

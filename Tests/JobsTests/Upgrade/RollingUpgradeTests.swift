@@ -7,7 +7,7 @@ import Testing
 @testable import Jobs
 
 /// The schema changes under workers that go on working.
-@Suite("Rolling upgrade", .timeLimit(.minutes(10)))
+@Suite("Rolling upgrade", .hangGuard)
 struct RollingUpgradeTests {
     /// The migrations up to a version, and one more if given.
     private struct Folder {

@@ -3,7 +3,7 @@ import Shared
 import TestSupport
 import Testing
 
-@Suite("Audit search", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Audit search", .needsDatabase, .hangGuard)
 struct AuditSearchTests {
     private let audit = PostgresAuditStore()
 

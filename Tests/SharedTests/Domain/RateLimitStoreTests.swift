@@ -5,7 +5,7 @@ import Testing
 
 @testable import Shared
 
-@Suite("Rate limit store", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Rate limit store", .needsDatabase, .hangGuard)
 struct RateLimitStoreTests {
     private static let store = PostgresRateLimitStore()
 

@@ -3,7 +3,7 @@ import Shared
 import TestSupport
 import Testing
 
-@Suite("Sign-ins in the database", .needsDatabase, .timeLimit(.minutes(10)))
+@Suite("Sign-ins in the database", .needsDatabase, .hangGuard)
 struct SignInStoreTests {
     private let users = PostgresUserStore()
     private let states = PostgresOAuthStateStore()

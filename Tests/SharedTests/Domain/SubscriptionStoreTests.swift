@@ -3,7 +3,7 @@ import Shared
 import TestSupport
 import Testing
 
-@Suite("Store of subscriptions", .needsDatabase, .timeLimit(.minutes(5)))
+@Suite("Store of subscriptions", .needsDatabase, .hangGuard)
 struct SubscriptionStoreTests {
     private let store = PostgresSubscriptionStore()
 

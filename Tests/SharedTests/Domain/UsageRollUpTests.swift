@@ -3,7 +3,7 @@ import Shared
 import TestSupport
 import Testing
 
-@Suite(.needsDatabase, .timeLimit(.minutes(5)))
+@Suite(.needsDatabase, .hangGuard)
 struct UsageRollUpTests {
     /// Sums that differ from those of the days, in either direction.
     private static let differences: PostgresQuery = """

@@ -7,7 +7,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@Suite("libcurl transport: cancellation, shutdown and metrics", .timeLimit(.minutes(10)))
+@Suite("libcurl transport: cancellation, shutdown and metrics", .hangGuard)
 struct CurlTransportLifecycleTests {
     @Test("cancelling the task ends a request under way")
     func cancel() async throws {

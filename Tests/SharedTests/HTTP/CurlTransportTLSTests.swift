@@ -3,7 +3,7 @@ import Shared
 import TestSupport
 import Testing
 
-@Suite("libcurl transport: TLS", .timeLimit(.minutes(10)))
+@Suite("libcurl transport: TLS", .hangGuard)
 struct CurlTransportTLSTests {
     @Test("a server whose authority is in the CA file is trusted")
     func trusted() async throws {
@@ -53,7 +53,7 @@ struct CurlTransportTLSTests {
     }
 }
 
-@Suite("libcurl transport: proxy", .timeLimit(.minutes(10)))
+@Suite("libcurl transport: proxy", .hangGuard)
 struct CurlTransportProxyTests {
     @Test("the environment's proxy is used only when asked for")
     func proxy() async throws {

@@ -4,7 +4,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@Suite("libcurl transport", .timeLimit(.minutes(10)))
+@Suite("libcurl transport", .hangGuard)
 struct CurlTransportTests {
     @Test("gives status, headers and body")
     func answer() async throws {

@@ -4,7 +4,7 @@ import Shared
 import TestSupport
 import Testing
 
-@Suite(.needsDatabase, .timeLimit(.minutes(10))) struct MigratorTests {
+@Suite(.needsDatabase, .hangGuard) struct MigratorTests {
     /// Migration files in a folder of their own.
     private struct Folder {
         let url: URL

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// What travels with a statement and runs after its commit.
-@Suite(.needsDatabase, .timeLimit(.minutes(10))) struct PostgresAnnouncementTests {
+@Suite(.needsDatabase, .hangGuard) struct PostgresAnnouncementTests {
     private let failures = EventRecorder<PostgresError>()
 
     private func announcement(_ query: PostgresQuery) -> PostgresAnnouncement {

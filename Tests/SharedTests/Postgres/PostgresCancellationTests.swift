@@ -4,7 +4,7 @@ import Shared
 import TestSupport
 import Testing
 
-@Suite(.needsDatabase, .timeLimit(.minutes(10))) struct PostgresCancellationTests {
+@Suite(.needsDatabase, .hangGuard) struct PostgresCancellationTests {
     @Test func cancellingTheTaskCancelsTheStatement() async throws {
         try await withEmptyTestDatabase { db in
             try await db.client.withConnection { connection in

@@ -2,7 +2,7 @@ import Shared
 import TestSupport
 import Testing
 
-@Suite(.needsDatabase, .timeLimit(.minutes(10))) struct PostgresCopyTests {
+@Suite(.needsDatabase, .hangGuard) struct PostgresCopyTests {
     private struct Broken: Error, Equatable {}
 
     private func withTable(_ body: @Sendable (TestDatabase) async throws -> Void) async throws {

@@ -4,7 +4,7 @@ import Shared
 import TestSupport
 import Testing
 
-@Suite(.needsDatabase, .timeLimit(.minutes(10))) struct PostgresListenerTests {
+@Suite(.needsDatabase, .hangGuard) struct PostgresListenerTests {
     private static var quick: PostgresListener.Timing {
         var timing = PostgresListener.Timing()
         timing.probeInterval = .milliseconds(50)

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// PgBouncer in transaction mode: nothing may rely on the server connection being the same one next time.
-@Suite(.needsDatabase, .timeLimit(.minutes(10))) struct PostgresPgBouncerTests {
+@Suite(.needsDatabase, .hangGuard) struct PostgresPgBouncerTests {
     private func withPooledClient(
         _ body: @Sendable (PostgresClient, TestDatabase) async throws -> Void
     ) async throws {

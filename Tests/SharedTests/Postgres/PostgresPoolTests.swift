@@ -4,7 +4,7 @@ import Shared
 import TestSupport
 import Testing
 
-@Suite(.needsDatabase, .timeLimit(.minutes(10))) struct PostgresPoolTests {
+@Suite(.needsDatabase, .hangGuard) struct PostgresPoolTests {
     @Test func connectionsAreReused() async throws {
         try await withEmptyTestDatabase { db in
             for _ in 0..<20 { try await db.client.query("select 1") }

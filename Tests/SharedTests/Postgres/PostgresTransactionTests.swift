@@ -3,7 +3,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@Suite(.needsDatabase, .timeLimit(.minutes(10))) struct PostgresTransactionTests {
+@Suite(.needsDatabase, .hangGuard) struct PostgresTransactionTests {
     private struct Unrelated: Error, Equatable {}
 
     private func withTable(_ body: @Sendable (TestDatabase) async throws -> Void) async throws {
